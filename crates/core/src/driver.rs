@@ -1,0 +1,112 @@
+//! What provides a machine.
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::{Endpoints, MachineRecord, MachineSpec, Observation, Reporter, Result, SshTarget};
+
+/// A machine as a driver sees it: its record and its folder.
+#[derive(Clone, Copy, Debug)]
+pub struct MachineRef<'a> {
+    /// What is kept of it.
+    pub record: &'a MachineRecord,
+    /// The folder that is its own; the driver may keep files in it.
+    pub dir: &'a Path,
+}
+
+/// Makes what a driver is about to do durable.
+///
+/// Before each side effect that could leak (a process, an instance, a key pair) the driver writes into its state what it
+/// is about to make, so that `rm` finds it whatever happens afterwards.
+pub trait Checkpoint: Send + Sync {
+    /// Writes `driver_state` into the record and onto the disk before it returns.
+    ///
+    /// # Errors
+    /// When the record cannot be written: the side effect must then not take place.
+    fn save(&self, name: &'static str, driver_state: &Value) -> Result<()>;
+}
+
+/// A piece of work on one machine.
+#[derive(Clone, Copy)]
+pub struct Work<'a> {
+    /// The machine.
+    pub machine: MachineRef<'a>,
+    /// Where the driver saves what it is about to make.
+    pub checkpoint: &'a dyn Checkpoint,
+    /// Where progress goes.
+    pub reporter: &'a Reporter,
+}
+
+/// What a driver can do. Front ends ask this, never a driver's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Capabilities {
+    /// The machine can be started and stopped.
+    pub power: bool,
+    /// Its CPUs and memory can be chosen.
+    pub resources: bool,
+    /// It runs on this computer, with logs of its own (serial console, supervisor).
+    pub local: bool,
+}
+
+/// What provides Docker hosts of one kind.
+///
+/// The order of calls for a new machine is `preflight`, `create`, `start`. Every call but `create` and `start` may come at
+/// any time, on a half-made machine too.
+#[async_trait]
+pub trait Driver: Send + Sync {
+    /// The name in records, such as `qemu`.
+    fn name(&self) -> &'static str;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Checks that `spec` can be carried out here and fills in what it left open. No side effect that outlives the call.
+    ///
+    /// # Errors
+    /// What is missing or does not fit, with the code [`crate::Code::PreCreate`].
+    async fn preflight(&self, spec: &mut MachineSpec, reporter: &Reporter) -> Result<()>;
+
+    /// Makes the machine's parts (disks, keys), without starting it. Called again after a crash, it begins anew.
+    ///
+    /// # Errors
+    /// Whatever failed; what was made is known to the record.
+    async fn create(&self, work: Work<'_>) -> Result<Value>;
+
+    /// Starts it and returns when its SSH and engine ports are known; the guest may still be booting.
+    ///
+    /// # Errors
+    /// Whatever failed, with the reason as the guest or the provider gave it.
+    async fn start(&self, work: Work<'_>) -> Result<Endpoints>;
+
+    /// Asks the guest to shut down, and ends it by force when it has not by `deadline`. Returns whether force was needed.
+    ///
+    /// # Errors
+    /// When the machine could not be ended at all.
+    async fn stop(&self, work: Work<'_>, deadline: Duration) -> Result<bool>;
+
+    /// Ends it at once, as pulling the plug would.
+    ///
+    /// # Errors
+    /// When the machine could not be ended.
+    async fn kill(&self, work: Work<'_>) -> Result<()>;
+
+    /// Removes everything that the driver made outside the machine's folder, and ends its processes. Idempotent, also on
+    /// half-made machines.
+    ///
+    /// # Errors
+    /// What could not be removed; calling again carries on.
+    async fn remove(&self, work: Work<'_>) -> Result<()>;
+
+    /// Looks at the machine: lock-free, bounded in time.
+    async fn observe(&self, machine: MachineRef<'_>) -> Observation;
+
+    /// Where the machine is reached, by local facts alone and in well under a millisecond; `None` when it is off as far as
+    /// this computer knows.
+    fn endpoints(&self, machine: MachineRef<'_>) -> Option<Endpoints>;
+
+    /// How to log in at `endpoints`.
+    fn ssh_target(&self, machine: MachineRef<'_>, endpoints: Endpoints) -> SshTarget;
+}

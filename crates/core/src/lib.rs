@@ -1,0 +1,19 @@
+//! The words of `machine`: names, specs, records, states, events, errors, and the traits between rooms.
+//!
+//! Nothing here does I/O, reads a clock, or knows where a home folder is.
+
+mod driver;
+mod error;
+mod event;
+mod machine_name;
+mod observation;
+mod record;
+mod spec;
+
+pub use driver::{Capabilities, Checkpoint, Driver, MachineRef, Work};
+pub use error::{Code, Error, Result, ResultExt};
+pub use event::{Event, EventKind, Level, Reporter, Stage};
+pub use machine_name::MachineName;
+pub use observation::{Endpoints, MachineState, Observation, SshTarget};
+pub use record::{MachineRecord, Phase, RECORD_SCHEMA};
+pub use spec::{EngineSpec, MachineSpec};

@@ -1,0 +1,54 @@
+//! What was asked for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What a machine shall be. Kept in its record; changed only by the user's own commands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MachineSpec {
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// Size of the disk that holds containers, images and volumes, MiB.
+    pub disk_mib: u64,
+    /// The image asked for, by name (`machine`, `debian-13`) or path; `None` means our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The login name inside.
+    pub ssh_user: String,
+    /// More names and addresses for the server certificate.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tls_san: Vec<String>,
+    /// Settings of Docker Engine.
+    #[serde(default)]
+    pub engine: EngineSpec,
+    /// Settings that only the driver understands; it checks them in its preflight.
+    #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
+    pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Settings of Docker Engine, as docker-machine's `--engine-*` flags name them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EngineSpec {
+    /// Options of the daemon, `key` or `key=value`, in the order given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Labels of the daemon.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// Registries that may be reached without verified TLS.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub insecure_registries: Vec<String>,
+    /// Mirrors of Docker Hub.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub registry_mirrors: Vec<String>,
+    /// The storage driver; the engine chooses when it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage_driver: Option<String>,
+    /// The daemon's environment.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+}
