@@ -1,7 +1,10 @@
 //! One image of the store, as everybody else sees it.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
+use machine_core::{Code, Error};
 use serde::{Deserialize, Serialize};
 
 /// A CPU architecture, under Docker's and Debian's names.
@@ -64,4 +67,38 @@ pub struct Image {
     pub engine_version: Option<String>,
     /// Version of the kernel inside (`6.12.48+deb13-amd64`), when it is known.
     pub kernel_version: Option<String>,
+}
+
+impl Arch {
+    /// The architecture of this computer's processor, as this program was built for it.
+    pub fn of_this_computer() -> Self {
+        if cfg!(target_arch = "aarch64") { Self::Arm64 } else { Self::Amd64 }
+    }
+
+    /// `amd64` or `arm64`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Arch {
+    type Err = Error;
+
+    /// Reads Docker's and Debian's names, and those that `uname -m` prints.
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "amd64" | "x86_64" => Ok(Self::Amd64),
+            "arm64" | "aarch64" => Ok(Self::Arm64),
+            _ => Err(Error::new(Code::Usage, format!("unknown architecture {name:?}")).hint("use amd64 or arm64")),
+        }
+    }
 }

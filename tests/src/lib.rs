@@ -1,1 +1,27 @@
-//! machine-tests
+//! What the tests of the real program stand on: a scene of its own for each test, the program run in it with a time limit,
+//! images, and a look at what is left behind.
+//!
+//! The program is the one beside the test's own binary (`cargo build` makes it), or `MACHINE_TEST_BINARY`.
+//! Linux only, by way of `/proc`: the other systems have the tests of each crate.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a harness of tests: whatever fails here fails the test")]
+
+mod image;
+mod mount;
+mod process;
+mod program;
+mod record;
+mod run;
+mod scene;
+mod terminal;
+mod wait;
+
+pub use image::{fake_images, real_images};
+pub use mount::Mount;
+pub use process::{Process, listeners, process};
+pub use program::{find_program, machine_program};
+pub use record::Record;
+pub use run::{Invocation, Run, Running};
+pub use scene::Scene;
+pub use terminal::Terminal;
+pub use wait::until;

@@ -1,1 +1,39 @@
-//! machine-app
+//! The use cases of `machine`: the one API of the command line, the desktop app and the supervisor.
+//!
+//! [`App`] is made from an [`Environment`] and does nothing until it is asked. Long work is async and reports through a
+//! [`Reporter`](machine_core::Reporter); what only reads local facts is plain and quick.
+
+mod app;
+mod certificates;
+mod connection;
+mod create;
+mod doctor;
+mod engine_settings;
+mod environment;
+mod files;
+mod image_use_cases;
+mod launcher;
+mod list;
+mod logs;
+mod power;
+mod readiness;
+mod remove;
+mod seed;
+mod shell;
+mod ssh_use_cases;
+mod store;
+mod supervise;
+
+pub use app::App;
+pub use connection::{Connection, EnvLines, EnvOptions};
+pub use create::{CreateRequest, Created};
+pub use doctor::{Check, Outcome};
+pub use environment::Environment;
+pub use image_use_cases::ImageWords;
+pub use list::{Inspection, Row};
+pub use logs::{Following, LogKind};
+pub use machine_core as core;
+pub use machine_images as images;
+pub use machine_ssh as ssh;
+pub use shell::Shell;
+pub use ssh_use_cases::SshRequest;

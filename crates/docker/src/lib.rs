@@ -1,1 +1,17 @@
-//! machine-docker
+//! Docker Engine of one machine: its API over mutual TLS, and its context for the `docker` command.
+//!
+//! A machine's engine is trusted by the certificate authority of its store and by nothing else.
+
+mod connect;
+mod context_files;
+mod contexts;
+mod current_context;
+mod engine;
+mod failure;
+
+pub use contexts::{Contexts, EngineContext, context_name};
+pub use engine::{Engine, EngineTarget, engine_time};
+pub use failure::{EngineError, EngineFailure};
+
+/// Docker's own types, as the API gives them.
+pub use bollard::models::{ContainerSummary, SystemInfo, SystemVersion};

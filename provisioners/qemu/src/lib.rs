@@ -1,1 +1,47 @@
-//! machine-qemu
+//! Virtual machines on this computer under QEMU: probe the host, plan the command line, run it, talk to it.
+
+mod control;
+mod disk;
+mod driver;
+mod event_log;
+mod facts;
+mod firmware;
+mod free_space;
+mod json_file;
+mod known_bad;
+mod last_exit;
+mod log_tail;
+mod machine_files;
+mod option_string;
+mod plan;
+mod probe;
+mod process_identity;
+mod qemu_command;
+mod qemu_process;
+mod qmp;
+mod qmp_message;
+mod run_file;
+mod shutdown;
+mod supervisor;
+mod trial;
+mod usernet;
+mod verdict;
+mod verdict_file;
+
+pub use facts::{Accelerator, DeviceFact, HostFacts, HostOs, QemuFacts, Version};
+pub use plan::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan};
+pub use known_bad::{KNOWN_BAD, KnownBad, Remedy, Situation, matches as known_bad, oldest_supported};
+pub use probe::{Search, fingerprint, probe, probe_host, probe_qemu};
+pub use qemu_command::install_hint;
+pub use verdict::{Decision, Exit, FirstSeconds, Verdict, VerdictKey, Verdicts, watch};
+
+pub use disk::{DiskInfo, DiskTool};
+pub use driver::{Launcher, QemuConfig, QemuDriver};
+pub use last_exit::LastExit;
+pub use machine_files::MachineFiles;
+pub use process_identity::ProcessIdentity;
+pub use run_file::{Ports, RunFile};
+pub use free_space::free_space;
+pub use trial::try_acceleration;
+pub use supervisor::{ImageLookup, SuperviseConfig, supervise};
+pub use verdict_file::load_verdicts;

@@ -1,0 +1,358 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell as CompletionShell;
+
+use crate::outcome::Format;
+use crate::sizes;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this computer cannot carry the machine (nothing was made), \
+130 interrupted; `machine ssh` returns the remote command's.
+
+A machine's name may be left out where a machine called \"default\" exists.";
+
+/// Docker hosts on this computer: create one, point Docker at it, throw it away.
+#[derive(Debug, Parser)]
+#[command(name = "machine", version, disable_version_flag = true, after_help = AFTER_HELP, max_term_width = 110)]
+pub struct Arguments {
+    /// Where machines are kept
+    #[arg(long, short = 's', global = true, value_name = "DIR", env = "MACHINE_STORAGE_PATH", hide_env_values = true)]
+    pub storage_path: Option<PathBuf>,
+    /// Log what is done, on standard error
+    #[arg(long, short = 'D', global = true)]
+    pub debug: bool,
+    /// Say only what fails (in `ls`: print names alone)
+    #[arg(long, short = 'q', global = true)]
+    pub quiet: bool,
+    /// Also show what tools and the booting guest print
+    #[arg(long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// How progress is shown, on standard error
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
+    pub progress: Progress,
+    /// Print the version
+    #[arg(long, short = 'v', action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Live on a terminal, plain lines elsewhere.
+    Auto,
+    /// Plain lines.
+    Plain,
+    /// JSON lines: one event each.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the machine that DOCKER_HOST points to
+    Active,
+    /// Print the flags that point a Docker client at a machine
+    Config(OneMachine),
+    /// Create a machine
+    Create(Box<Create>),
+    /// Check this computer: QEMU, acceleration, disk, ports
+    Doctor(Doctor),
+    /// Print the lines that point a shell's Docker client at a machine
+    Env(Env),
+    /// Images that machines are made from
+    Image {
+        #[command(subcommand)]
+        command: Image,
+    },
+    /// Print all that is known of a machine, as JSON
+    Inspect(OneMachine),
+    /// Print the addresses of machines
+    Ip(SomeMachines),
+    /// End machines at once, as pulling the plug would
+    Kill(SomeMachines),
+    /// Print what a machine wrote: its supervisor's log, its serial console
+    Logs(Logs),
+    /// List machines
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Restart machines
+    Restart(Power),
+    /// Remove machines, with everything in them
+    Rm(Rm),
+    /// Log in to a machine, or run a command on it
+    Ssh(Ssh),
+    /// Start machines
+    Start(Power),
+    /// Print the state of a machine
+    Status(OneMachine),
+    /// Shut machines down
+    Stop(Stop),
+    /// Print the address of a machine's engine
+    Url(OneMachine),
+    /// Print this program's version, or that of a machine's engine
+    Version(Version),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: CompletionShell,
+    },
+    /// Be the supervisor of a running machine
+    #[command(hide = true)]
+    Supervise {
+        /// The machine
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct OneMachine {
+    /// The machine [default: "default", where it exists]
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct SomeMachines {
+    /// The machines [default: "default", where it exists]
+    pub names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Create {
+    /// The new machine's name: 1 to 63 letters, digits, '.' and '-'
+    #[arg(default_value = "default", hide_default_value = true)]
+    pub name: String,
+    /// What provides it
+    #[arg(long, short, env = "MACHINE_DRIVER", default_value = "qemu", hide_env_values = true)]
+    pub driver: String,
+    /// Virtual CPUs [default: up to 4 of this computer's]
+    #[arg(long, value_name = "N", help_heading = "Size")]
+    pub cpus: Option<u32>,
+    /// Memory: MiB, or with a unit (512m, 4g) [default: 2 GiB, half of this computer's at most]
+    #[arg(long, value_name = "SIZE", value_parser = sizes::memory, help_heading = "Size")]
+    pub memory: Option<u64>,
+    /// Disk for containers, images and volumes: GiB, or with a unit; grows as it fills [default: 20g]
+    #[arg(long, value_name = "SIZE", value_parser = sizes::disk, help_heading = "Size")]
+    pub disk: Option<u64>,
+    /// The image: a name of `machine image ls`, or a path [default: machine]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub image: Option<String>,
+    /// Hardware acceleration: auto, kvm, hvf, whpx or tcg (none)
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub accelerator: String,
+    /// One more argument for QEMU (repeat; `--qemu-arg=-device --qemu-arg=...`)
+    #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
+    pub qemu_arguments: Vec<String>,
+    /// The login name inside
+    #[arg(long, value_name = "NAME", default_value = "docker")]
+    pub ssh_user: String,
+    /// One more name or address for the server certificate (repeat)
+    #[arg(long, value_name = "NAME", help_heading = "Engine")]
+    pub tls_san: Vec<String>,
+    /// An option of the engine (repeat)
+    #[arg(long = "engine-opt", value_name = "KEY[=VALUE]", help_heading = "Engine")]
+    pub engine_options: Vec<String>,
+    /// A label of the engine (repeat)
+    #[arg(long = "engine-label", value_name = "KEY=VALUE", help_heading = "Engine")]
+    pub engine_labels: Vec<String>,
+    /// A registry without verified TLS (repeat)
+    #[arg(long = "engine-insecure-registry", value_name = "HOST", help_heading = "Engine")]
+    pub engine_insecure_registries: Vec<String>,
+    /// A mirror of Docker Hub (repeat)
+    #[arg(long = "engine-registry-mirror", value_name = "URL", env = "ENGINE_REGISTRY_MIRROR", hide_env_values = true, help_heading = "Engine")]
+    pub engine_registry_mirrors: Vec<String>,
+    /// The storage driver [default: the engine chooses]
+    #[arg(long, value_name = "NAME", help_heading = "Engine")]
+    pub engine_storage_driver: Option<String>,
+    /// A variable of the engine's environment (repeat)
+    #[arg(long = "engine-env", value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Engine")]
+    pub engine_environment: Vec<(String, String)>,
+    /// Return as soon as it boots
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+    /// Return when its engine answers (this is what happens anyway)
+    #[arg(long)]
+    pub wait: bool,
+    /// How long the engine may take, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+pub struct Env {
+    /// The machine [default: "default", where it exists]
+    pub name: Option<String>,
+    /// The shell: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs [default: the one that runs this]
+    #[arg(long)]
+    pub shell: Option<String>,
+    /// Print the lines that undo it
+    #[arg(long, short)]
+    pub unset: bool,
+    /// Also except the machine from the proxy (NO_PROXY)
+    #[arg(long)]
+    pub no_proxy: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Image {
+    /// List images that are here, and those that can be had
+    Ls {
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Download an image of the catalog
+    Pull {
+        /// Its name in `machine image ls`
+        name: String,
+    },
+    /// Take in a disk image, or a folder made by `image build`
+    Import {
+        /// A qcow2 or raw file, or a folder with disk.qcow2, vmlinuz, initrd.img and manifest.json
+        path: PathBuf,
+        /// The name it gets [default: the manifest's, or the file's]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Build our own image from distribution packages
+    Build {
+        /// Package source: URI of a Debian archive [default: the one that this computer uses]
+        #[arg(long, value_name = "URI")]
+        package_source: Option<String>,
+    },
+    /// Remove an image that no machine uses
+    Rm {
+        /// Its name, or the beginning of its digest
+        name: String,
+    },
+    /// Print all that is known of an image, as JSON
+    Show {
+        /// Its name, or the beginning of its digest
+        name: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The machine [default: "default", where it exists]
+    pub name: Option<String>,
+    /// The guest's serial console
+    #[arg(long, group = "kind")]
+    pub serial: bool,
+    /// The supervisor's log (this is what happens anyway)
+    #[arg(long, group = "kind")]
+    pub supervisor: bool,
+    /// QEMU's own messages
+    #[arg(long, group = "kind")]
+    pub qemu: bool,
+    /// Events, as JSON lines
+    #[arg(long, group = "kind")]
+    pub events: bool,
+    /// Go on printing what comes
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How many of the last lines
+    #[arg(long, short = 'n', default_value_t = 200, value_name = "N")]
+    pub lines: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// Form of the output
+    #[arg(long, short, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// How long each engine may take to answer, seconds
+    #[arg(long, short, default_value_t = 10, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Power {
+    /// The machines [default: "default", where it exists]
+    pub names: Vec<String>,
+    /// Return as soon as it boots
+    #[arg(long)]
+    pub no_wait: bool,
+    /// How long the engine may take, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Rm {
+    /// The machines
+    #[arg(required = true)]
+    pub names: Vec<String>,
+    /// Also what cannot be read; does not ask
+    #[arg(long, short)]
+    pub force: bool,
+    /// Do not ask
+    #[arg(short)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Ssh {
+    /// The machine, then the command and its arguments [default: "default", and a login shell]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME [COMMAND]...")]
+    pub words: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// The machines [default: "default", where it exists]
+    pub names: Vec<String>,
+    /// How long the guest may take before it is ended by force, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 90)]
+    pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Version {
+    /// The machine whose engine is asked
+    pub name: Option<String>,
+    /// How long the engine may take, seconds
+    #[arg(long, default_value_t = 10, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "it is not KEY=VALUE".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn create_takes_flags_before_and_after_the_name() {
+        for line in [["machine", "create", "--cpus", "2", "dev"], ["machine", "create", "dev", "--cpus", "2"]] {
+            let Command::Create(create) = Arguments::try_parse_from(line).unwrap().command else { panic!() };
+            assert_eq!((create.name.as_str(), create.cpus), ("dev", Some(2)));
+        }
+    }
+
+    #[test]
+    fn ssh_passes_everything_after_the_name_through() {
+        let line = ["machine", "ssh", "dev", "ls", "-l", "--", "-x"];
+        let Command::Ssh(ssh) = Arguments::try_parse_from(line).unwrap().command else { panic!() };
+        assert_eq!(ssh.words, ["dev", "ls", "-l", "--", "-x"]);
+    }
+}

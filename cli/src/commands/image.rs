@@ -1,0 +1,77 @@
+//! image ls, pull, import, build, rm, show.
+
+use machine_app::{App, ImageWords};
+use machine_core::Result;
+
+use crate::arguments::Image;
+use crate::outcome::{Format, bytes, print_json};
+use crate::progress::{Manner, took};
+use crate::table;
+
+pub fn run(app: &App, command: Image, manner: Manner) -> Result<i32> {
+    match command {
+        Image::Ls { format } => {
+            let images = app.images()?;
+            match format {
+                Format::Json => print_json(&images),
+                Format::Text => println!("{}", text(&images)),
+            }
+        }
+        Image::Pull { name } => {
+            let shown = manner.begin(None);
+            let result = crate::block_on(app.pull_image(&name, &shown.reporter));
+            shown.finish(&result);
+            taken_in(&result?, &shown);
+        }
+        Image::Import { path, name } => {
+            let shown = manner.begin(None);
+            let result = crate::block_on(app.import_image(&path, name, &shown.reporter));
+            shown.finish(&result);
+            taken_in(&result?, &shown);
+        }
+        Image::Build { package_source } => {
+            let shown = manner.begin(None);
+            let result = crate::block_on(app.build_image(package_source, &shown.reporter));
+            shown.finish(&result);
+            taken_in(&result?, &shown);
+        }
+        Image::Rm { name } => eprintln!("Removed image {}", app.remove_image(&name)?),
+        Image::Show { name } => print_json(&app.show_image(&name)?),
+    }
+    Ok(0)
+}
+
+fn taken_in(image: &machine_app::images::Image, shown: &crate::progress::Shown) {
+    shown.say(&format!("Image {}@{} is in the store ({}).", image.name, &image.digest[..12], took(shown.elapsed())));
+}
+
+fn text(images: &[ImageWords]) -> String {
+    let cells: Vec<Vec<String>> = images
+        .iter()
+        .map(|image| {
+            vec![
+                image.name.clone(),
+                image.digest.clone().unwrap_or_else(|| "-".to_owned()),
+                image.arch.map(|arch| arch.as_str().to_owned()).unwrap_or_default(),
+                image.size.map(bytes).unwrap_or_default(),
+                image.engine_version.clone().unwrap_or_default(),
+                status(image),
+            ]
+        })
+        .collect();
+    table::layout(&["NAME", "DIGEST", "ARCH", "SIZE", "ENGINE", "STATUS"], &cells)
+}
+
+fn status(image: &ImageWords) -> String {
+    if let Some(error) = &image.error {
+        return format!("broken: {}", error.lines().next().unwrap_or_default());
+    }
+    if image.url.is_some() {
+        return "not here: `machine image pull` downloads it".to_owned();
+    }
+    let age = if image.current { "current" } else { "older" };
+    match image.machines.as_slice() {
+        [] => age.to_owned(),
+        machines => format!("{age}, used by {}", machines.join(", ")),
+    }
+}

@@ -1,0 +1,36 @@
+//! From a parsed command to the one that runs it. Each returns the exit code.
+
+use machine_app::App;
+use machine_core::Result;
+
+use crate::arguments::{Arguments, Command};
+use crate::commands::{connection, create, doctor, image, list, logs, power, remove, ssh, supervise, version};
+use crate::progress::Manner;
+
+pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
+    let manner = Manner::of(&arguments);
+    match arguments.command {
+        Command::Active => connection::active(app),
+        Command::Config(one) => connection::config(app, one.name.as_deref()),
+        Command::Create(create) => create::run(app, *create, manner),
+        Command::Doctor(doctor) => doctor::run(app, doctor.format),
+        Command::Env(env) => connection::env(app, &env),
+        Command::Image { command } => image::run(app, command, manner),
+        Command::Inspect(one) => list::inspect(app, one.name.as_deref()),
+        Command::Ip(some) => connection::ip(app, &some.names),
+        Command::Kill(some) => power::kill(app, &some.names, manner),
+        Command::Logs(logs) => logs::run(app, &logs),
+        Command::Ls(ls) if arguments.quiet => list::names(app, &ls),
+        Command::Ls(ls) => list::run(app, &ls),
+        Command::Restart(power) => power::restart(app, &power, manner),
+        Command::Rm(rm) => remove::run(app, &rm, manner),
+        Command::Ssh(ssh) => ssh::run(app, ssh.words),
+        Command::Start(power) => power::start(app, &power, manner),
+        Command::Status(one) => list::status(app, one.name.as_deref()),
+        Command::Stop(stop) => power::stop(app, &stop, manner),
+        Command::Url(one) => connection::url(app, one.name.as_deref()),
+        Command::Version(version) => version::run(app, &version),
+        Command::Completions { shell } => version::completions(shell),
+        Command::Supervise { name } => supervise::run(app, &name),
+    }
+}

@@ -1,0 +1,50 @@
+//! Sizes as people type them: `2048`, `512m`, `4g`, `1.5GiB`.
+
+/// Parses a size into MiB. A bare number counts in `unit_mib` MiB.
+///
+/// # Errors
+/// Text that is no size, zero, or more than 16 TiB.
+fn parse(text: &str, unit_mib: f64) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: f64 = number.parse().map_err(|_| "a size is a number, alone or with m, g or t: 2048, 512m, 4g".to_owned())?;
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" => unit_mib,
+        "m" | "mb" | "mib" => 1.0,
+        "g" | "gb" | "gib" => 1024.0,
+        "t" | "tb" | "tib" => 1024.0 * 1024.0,
+        other => return Err(format!("unknown unit {other:?}: use m (MiB), g (GiB) or t (TiB)")),
+    };
+    let mib = (number * factor).round();
+    if !(1.0..=16.0 * 1024.0 * 1024.0).contains(&mib) {
+        return Err("a size must be at least 1 MiB and at most 16 TiB".to_owned());
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be within 1 and 2^24 just above")]
+    Ok(mib as u64)
+}
+
+/// Memory: a bare number is MiB, as in docker-machine.
+pub fn memory(text: &str) -> Result<u64, String> {
+    parse(text, 1.0)
+}
+
+/// A disk: a bare number is GiB.
+pub fn disk(text: &str) -> Result<u64, String> {
+    parse(text, 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_take_a_unit_or_the_flags_own() {
+        assert_eq!(memory("2048"), Ok(2048));
+        assert_eq!(memory("1.5g"), Ok(1536));
+        assert_eq!(disk("20"), Ok(20480));
+        assert_eq!(disk("500m"), Ok(500));
+        for bad in ["", "x", "0", "-1", "1e9", "4q", "99999t", "1.2.3"] {
+            assert!(memory(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What a Docker client needs to reach a machine: variables, flags, a context. All but the context come from local facts in
+//! well under a millisecond: no handshake, no process.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use machine_core::{Endpoints, Error, MachineName, MachineRecord, MachineRef, Reporter, Result, ResultExt as _};
+use machine_docker::{Context, Contexts, Engine, EngineTarget};
+
+use crate::app::App;
+use crate::files;
+use crate::shell::Shell;
+
+/// How a Docker client reaches a running machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// The machine.
+    pub name: MachineName,
+    /// The engine's TLS port, seen from this computer.
+    pub engine: SocketAddr,
+    /// The folder with `ca.pem`, `cert.pem` and `key.pem`.
+    pub certificates: PathBuf,
+}
+
+/// What `env` was asked for.
+#[derive(Clone, Debug)]
+pub struct EnvOptions {
+    /// The shell to speak to.
+    pub shell: Shell,
+    /// Also except the machine's address from the proxy.
+    pub no_proxy: bool,
+    /// The command as typed, for the usage hint.
+    pub command: String,
+}
+
+/// The text that `env` prints.
+pub type EnvLines = String;
+
+impl Connection {
+    /// `DOCKER_HOST`.
+    pub fn url(&self) -> String {
+        format!("tcp://{}", self.engine)
+    }
+
+    /// The flags that `config` prints, one a line, docker-machine's to the letter.
+    pub fn flags(&self) -> String {
+        let file = |name: &str| self.certificates.join(name).display().to_string();
+        format!(
+            "--tlsverify\n--tlscacert=\"{}\"\n--tlscert=\"{}\"\n--tlskey=\"{}\"\n-H={}",
+            file("ca.pem"),
+            file("cert.pem"),
+            file("key.pem"),
+            self.url()
+        )
+    }
+
+    /// The statements that point a shell's Docker client here. The usage hint comes last.
+    ///
+    /// # Errors
+    /// A path that cannot be written in a shell's text.
+    pub fn env(&self, options: &EnvOptions, no_proxy: Option<&(&'static str, String)>) -> Result<EnvLines> {
+        let shell = options.shell;
+        let certificates = self.certificates.to_str().ok_or_else(|| {
+            Error::other(format!("the path {} is not valid Unicode", self.certificates.display()))
+                .hint("keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
+        })?;
+        let mut lines = vec![
+            shell.set("DOCKER_TLS_VERIFY", "1"),
+            shell.set("DOCKER_HOST", &self.url()),
+            shell.set("DOCKER_CERT_PATH", certificates),
+            shell.set("DOCKER_MACHINE_NAME", self.name.as_str()),
+        ];
+        if cfg!(windows) {
+            lines.push(shell.set("COMPOSE_CONVERT_WINDOWS_PATHS", "true"));
+        }
+        if options.no_proxy {
+            let (variable, present) = no_proxy.map_or(("NO_PROXY", ""), |(name, value)| (*name, value.as_str()));
+            lines.push(shell.set(variable, &excepted(present, &self.engine.ip().to_string())));
+        }
+        lines.push(shell.usage_hint(&options.command));
+        Ok(lines.join("\n"))
+    }
+}
+
+/// The proxy exceptions with `address` among them.
+fn excepted(present: &str, address: &str) -> String {
+    if present.split(',').any(|entry| entry.trim() == address) {
+        present.to_owned()
+    } else if present.is_empty() {
+        address.to_owned()
+    } else {
+        format!("{present},{address}")
+    }
+}
+
+impl App {
+    /// How to reach a machine's engine, from local facts alone.
+    ///
+    /// # Errors
+    /// No such machine, or "Host is not running".
+    pub fn connection(&self, name: &MachineName) -> Result<Connection> {
+        let record = self.store.load(name)?;
+        let endpoints = self.endpoints(&record)?;
+        Ok(Connection { name: name.clone(), engine: endpoints.engine, certificates: self.store.folder(name) })
+    }
+
+    pub(crate) fn endpoints(&self, record: &MachineRecord) -> Result<Endpoints> {
+        let dir = self.store.folder(&record.name);
+        self.driver(&record.driver)?
+            .endpoints(MachineRef { record, dir: &dir })
+            .ok_or_else(|| Self::not_running(&record.name))
+    }
+
+    /// The statements that undo `env`.
+    pub fn env_unset(&self, options: &EnvOptions) -> EnvLines {
+        let mut names = vec!["DOCKER_TLS_VERIFY", "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME"];
+        if cfg!(windows) {
+            names.push("COMPOSE_CONVERT_WINDOWS_PATHS");
+        }
+        if options.no_proxy {
+            names.push(self.environment.no_proxy.as_ref().map_or("NO_PROXY", |(name, _)| *name));
+        }
+        let mut lines: Vec<String> = names.into_iter().map(|name| options.shell.unset(name)).collect();
+        lines.push(options.shell.usage_hint(&options.command));
+        lines.join("\n")
+    }
+
+    /// The engine's version at `address`, by one bounded request over mutual TLS.
+    pub(crate) async fn engine_version(&self, record: &MachineRecord, address: SocketAddr, limit: Duration) -> Result<String> {
+        let engine = Engine::connect(self.engine_target(record, address, limit)?).await?;
+        Ok(engine.version().await?.version)
+    }
+
+    fn engine_target(&self, record: &MachineRecord, address: SocketAddr, timeout: Duration) -> Result<EngineTarget> {
+        let dir = self.store.folder(&record.name);
+        let read = |file: &str| {
+            let path = dir.join(file);
+            std::fs::read_to_string(&path).map_err(|error| files::explain(error, "cannot read", &path))
+        };
+        Ok(EngineTarget {
+            address,
+            server_name: "localhost".to_owned(),
+            ca_pem: read("ca.pem")?,
+            client_cert_pem: read("cert.pem")?,
+            client_key_pem: read("key.pem")?,
+            timeout,
+        })
+    }
+
+    fn contexts(&self) -> Result<Contexts> {
+        Ok(Contexts::new(self.environment.docker_config.clone(), self.store.id()?.to_string()))
+    }
+
+    /// Makes or updates the machine's Docker context. A failure is a warning: the machine itself works.
+    pub(crate) fn refresh_context(&self, record: &MachineRecord, endpoints: Endpoints, reporter: &Reporter) {
+        if let Err(error) = self.write_context(record, endpoints) {
+            reporter.warn(format!("no Docker context for {:?}: {error}", record.name.as_str()));
+        }
+    }
+
+    fn write_context(&self, record: &MachineRecord, endpoints: Endpoints) -> Result<()> {
+        let dir = self.store.folder(&record.name);
+        let read = |file: &str| std::fs::read_to_string(dir.join(file)).context(|| format!("cannot read {file}"));
+        self.contexts()?.write(&Context {
+            name: record.name.to_string(),
+            description: format!("machine {} ({})", record.name, record.driver),
+            host: format!("tcp://{}", endpoints.engine),
+            ca_pem: read("ca.pem")?,
+            cert_pem: read("cert.pem")?,
+            key_pem: read("key.pem")?,
+        })
+    }
+
+    /// Removes the machine's Docker context, if it is this store's.
+    pub(crate) fn remove_context(&self, name: &MachineName, reporter: &Reporter) {
+        if let Err(error) = self.contexts().and_then(|contexts| contexts.remove(name.as_str()).map(|_| ())) {
+            reporter.warn(format!("the Docker context {:?} was not removed: {error}", name.as_str()));
+        }
+    }
+
+    /// The folder of a machine, for messages and for tools.
+    pub fn folder(&self, name: &MachineName) -> PathBuf {
+        self.store.folder(name)
+    }
+
+    /// The name of the running machine that `DOCKER_HOST` points to.
+    ///
+    /// # Errors
+    /// docker-machine's text when there is none.
+    pub fn active(&self) -> Result<MachineName> {
+        let none = || Error::other("No active host found").hint("`eval \"$(machine env NAME)\"` makes a machine active in this terminal");
+        let host = self.environment.docker_host.as_deref().ok_or_else(none)?;
+        for name in self.store.names()? {
+            if let Ok(name) = name.parse::<MachineName>()
+                && self.connection(&name).is_ok_and(|connection| connection.url() == host)
+            {
+                return Ok(name);
+            }
+        }
+        Err(none())
+    }
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection() -> Connection {
+        Connection {
+            name: "dev".parse().unwrap(),
+            engine: "127.0.0.1:2376".parse().unwrap(),
+            certificates: "/s/machines/dev".into(),
+        }
+    }
+
+    fn options(shell: Shell, no_proxy: bool) -> EnvOptions {
+        EnvOptions { shell, no_proxy, command: "machine env dev".into() }
+    }
+
+    #[test]
+    fn env_prints_docker_machines_lines_with_the_hint_last() {
+        for shell in [Shell::Posix, Shell::Fish, Shell::PowerShell, Shell::Cmd, Shell::Tcsh, Shell::Emacs] {
+            insta::assert_snapshot!(format!("env_{shell}"), connection().env(&options(shell, true), None).unwrap());
+        }
+    }
+
+    #[test]
+    fn proxy_exceptions_keep_what_is_there_and_name_the_address_once() {
+        assert_eq!(excepted("", "127.0.0.1"), "127.0.0.1");
+        assert_eq!(excepted("a,b", "127.0.0.1"), "a,b,127.0.0.1");
+        assert_eq!(excepted("127.0.0.1,b", "127.0.0.1"), "127.0.0.1,b");
+        assert_eq!(excepted("127.0.0.11", "127.0.0.1"), "127.0.0.11,127.0.0.1");
+    }
+
+    #[test]
+    fn config_prints_five_lines_with_literal_quotes() {
+        insta::assert_snapshot!(connection().flags());
+    }
+}

@@ -1,0 +1,175 @@
+//! `create`: from a name to an engine that answers.
+//!
+//! The order of durable points, each of which leaves a record that `rm` and a second `create` can work with:
+//!
+//! ```text
+//! reserved -> identity -> disks -> created -> process -> ports -> ready
+//!    keys and      driver.create   seed     driver.start      engine answered
+//!    certificates
+//! ```
+//!
+//! A second `create` of a name begins anew when the first one got no further than `disks` (phase `creating`), and carries on
+//! when its parts were all there (phase `created`): nothing that ran is thrown away.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use machine_core::{Code, Endpoints, Error, MachineName, MachineRecord, MachineSpec, Phase, RECORD_SCHEMA, Reporter, Result};
+use machine_ssh::KeyPair;
+
+use crate::app::{App, Journal};
+use crate::certificates::{self, Authority};
+use crate::files::{self, Access};
+use crate::seed;
+
+/// What `create` is asked for.
+#[derive(Clone, Debug)]
+pub struct CreateRequest {
+    /// The new machine's name.
+    pub name: MachineName,
+    /// What shall provide it.
+    pub driver: String,
+    /// What it shall be; zeros are filled in by the driver.
+    pub spec: MachineSpec,
+    /// Return only when the engine answers.
+    pub wait: bool,
+    /// How long the engine may take.
+    pub timeout: Duration,
+}
+
+/// What `create` made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// The machine's name.
+    pub name: MachineName,
+    /// Where it is reached.
+    pub endpoints: Endpoints,
+    /// The engine's version, when it was waited for.
+    pub engine_version: Option<String>,
+}
+
+impl App {
+    /// Makes a machine.
+    ///
+    /// # Errors
+    /// [`Code::AlreadyExists`] for a name in use, [`Code::PreCreate`] when this computer cannot carry it (nothing was made
+    /// then), or whatever failed later: the record then knows of everything made, and `rm` or a second `create` works.
+    pub async fn create(&self, request: CreateRequest, reporter: &Reporter) -> Result<Created> {
+        let name = request.name.clone();
+        let driver = self.driver(&request.driver)?;
+        // Refused here, before anything exists.
+        crate::engine_settings::daemon_json(&request.spec.engine, &request.driver)?;
+        crate::engine_settings::engine_environment(&request.spec.engine)?;
+        certificates::subject_alternative_names(&name, &request.spec.tls_san)?;
+
+        let _lock = self.lock(&name, reporter)?;
+        self.store.sweep()?;
+        if self.store.exists(&name) {
+            match self.store.load(&name) {
+                Ok(record) if record.phase == Phase::Created => return self.carry_on(record, &request, reporter).await,
+                Ok(record) if record.phase == Phase::Ready => return Err(already_exists(&name)),
+                Ok(_) => {}
+                // A record that cannot be read may be of a machine that matters: only a missing one is known to be nothing.
+                Err(error) if self.store.folder(&name).join("machine.json").exists() => return Err(error),
+                Err(_) => {}
+            }
+            reporter.info(format!("Removing what an interrupted creation of {:?} left behind...", name.as_str()));
+            self.remove_everything(&name, reporter).await?;
+        }
+
+        reporter.stage("check", "Running pre-create checks");
+        let mut spec = request.spec.clone();
+        self.ensure_image(&mut spec, reporter).await?;
+        driver.preflight(&mut spec, reporter).await?;
+
+        reporter.stage("identity", "Making keys and certificates");
+        let record = Mutex::new(MachineRecord {
+            schema: RECORD_SCHEMA,
+            name: name.clone(),
+            driver: request.driver.clone(),
+            created: Timestamp::now(),
+            spec,
+            phase: Phase::Creating,
+            certificate_ends: None,
+            host_key: None,
+            driver_state: serde_json::Value::Null,
+        });
+        let journal = self.journal(&record, reporter);
+        journal.phase("reserved", Phase::Creating)?;
+        self.give_identity(&journal)?;
+
+        reporter.stage("disks", "Making disks");
+        let dir = self.store.folder(&name);
+        let snapshot = journal.snapshot();
+        let state = driver.create(journal.work(&snapshot, &dir)).await.map_err(|e| unfinished(&name, e))?;
+        journal.update("created", |record| {
+            record.driver_state = state;
+            record.phase = Phase::Created;
+        })?;
+        self.bring_up(&journal, request.wait.then_some(request.timeout), reporter).await.map_err(|e| unfinished(&name, e))
+    }
+
+    /// Completes a creation that was interrupted after all parts were made.
+    async fn carry_on(&self, record: MachineRecord, request: &CreateRequest, reporter: &Reporter) -> Result<Created> {
+        let name = record.name.clone();
+        let wanted = &request.spec;
+        let same = |asked: u64, present: u64| asked == 0 || asked == present;
+        if !same(wanted.cpus.into(), record.spec.cpus.into())
+            || !same(wanted.memory_mib, record.spec.memory_mib)
+            || !same(wanted.disk_mib, record.spec.disk_mib)
+            || record.driver != request.driver
+        {
+            return Err(already_exists(&name).hint(format!(
+                "an earlier `create` with other settings did not finish: `machine start {name}` carries on, `machine rm {name}` removes it"
+            )));
+        }
+        reporter.info(format!("Carrying on with the interrupted creation of {:?}...", name.as_str()));
+        let record = Mutex::new(record);
+        let journal = self.journal(&record, reporter);
+        self.bring_up(&journal, request.wait.then_some(request.timeout), reporter).await.map_err(|e| unfinished(&name, e))
+    }
+
+    /// Makes the keys and certificates of a machine: they are its own, and never shared.
+    fn give_identity(&self, journal: &Journal<'_>) -> Result<()> {
+        let record = journal.snapshot();
+        let dir = self.store.folder(&record.name);
+        let client = KeyPair::generate(&format!("machine {}", record.name))?;
+        let host = KeyPair::generate(record.name.as_str())?;
+        client.save(&dir.join(seed::CLIENT_KEY))?;
+        host.save(&dir.join(seed::HOST_KEY))?;
+        let ends = self.write_certificates(&record)?;
+        journal.update("identity", |record| {
+            record.host_key = Some(key_only(&host.public_openssh));
+            record.certificate_ends = Some(ends);
+        })
+    }
+
+    /// Writes the certificates of a machine into its folder; returns when its server's ends.
+    pub(crate) fn write_certificates(&self, record: &MachineRecord) -> Result<Timestamp> {
+        let dir = self.store.folder(&record.name);
+        let now = Timestamp::now();
+        let authority = Authority::open(&self.store, self.environment.user.as_deref(), now)?;
+        authority.hand_out(&dir)?;
+        let server = authority.server(&record.name, &record.spec.tls_san, now)?;
+        files::write_atomically(&dir.join("server-key.pem"), server.key.as_bytes(), Access::Private)?;
+        files::write_atomically(&dir.join("server.pem"), server.certificate.as_bytes(), Access::Public)?;
+        Ok(server.ends)
+    }
+}
+
+/// A public key without its comment.
+fn key_only(public: &str) -> String {
+    public.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+fn already_exists(name: &MachineName) -> Error {
+    Error::new(Code::AlreadyExists, format!("Docker machine \"{name}\" already exists"))
+        .hint(format!("`machine start {name}` starts it, `machine rm {name}` removes it"))
+}
+
+fn unfinished(name: &MachineName, error: Error) -> Error {
+    error
+        .within(format!("machine {:?}", name.as_str()))
+        .hint(format!("what was made is kept: `machine create {name}` carries on or begins anew, `machine rm {name}` removes it"))
+}

@@ -1,0 +1,148 @@
+//! Docker Engine's settings as the guest gets them: `daemon.json` and the daemon's environment.
+
+use machine_core::{Code, EngineSpec, Error, Result};
+use serde_json::{Map, Value, json};
+
+/// Options whose value is a list in `daemon.json` under the plural of the flag's name (dockerd(8)).
+const LISTS: &[(&str, &str)] = &[
+    ("dns", "dns"),
+    ("dns-opt", "dns-opts"),
+    ("dns-search", "dns-search"),
+    ("exec-opt", "exec-opts"),
+    ("storage-opt", "storage-opts"),
+    ("label", "labels"),
+    ("insecure-registry", "insecure-registries"),
+    ("registry-mirror", "registry-mirrors"),
+    ("authorization-plugin", "authorization-plugins"),
+];
+
+/// Options that would break the way this computer reaches the engine.
+const OURS: &[&str] = &["host", "hosts", "H", "tls", "tlsverify", "tlscacert", "tlscert", "tlskey", "data-root"];
+
+/// Composes `daemon.json` for a machine of `driver`.
+///
+/// # Errors
+/// An option that belongs to `machine` itself, or a label that is not `key=value`.
+pub(crate) fn daemon_json(engine: &EngineSpec, driver: &str) -> Result<String> {
+    let mut settings = Map::new();
+    // Containers outlive a restart of the engine: certificates are renewed and settings changed without stopping them.
+    settings.insert("live-restore".into(), json!(true));
+    settings.insert("host-gateway-ip".into(), json!("10.0.2.2"));
+    settings.insert("log-driver".into(), json!("json-file"));
+    settings.insert("log-opts".into(), json!({"max-size": "10m", "max-file": "3"}));
+    let mut labels = vec![format!("provider={driver}")];
+    labels.extend(engine.labels.iter().cloned());
+    for label in &labels {
+        if !label.contains('=') {
+            return Err(Error::new(Code::Usage, format!("the engine label {label:?} is not KEY=VALUE")));
+        }
+    }
+    settings.insert("labels".into(), json!(labels));
+    if !engine.insecure_registries.is_empty() {
+        settings.insert("insecure-registries".into(), json!(engine.insecure_registries));
+    }
+    if !engine.registry_mirrors.is_empty() {
+        settings.insert("registry-mirrors".into(), json!(engine.registry_mirrors));
+    }
+    if let Some(driver) = &engine.storage_driver {
+        // `overlay` went away with Docker 24; its users mean `overlay2`.
+        settings.insert("storage-driver".into(), json!(if driver == "overlay" { "overlay2" } else { driver }));
+    }
+    for option in &engine.options {
+        let (name, value) = option.split_once('=').map_or((option.as_str(), None), |(name, value)| (name, Some(value)));
+        let name = name.trim_start_matches('-');
+        if name.is_empty() || OURS.contains(&name) {
+            return Err(Error::new(Code::Usage, format!("the engine option {option:?} cannot be set"))
+                .hint("addresses, certificates and the data folder of the engine belong to `machine`"));
+        }
+        add(&mut settings, name, value);
+    }
+    Ok(format!("{:#}\n", Value::Object(settings)))
+}
+
+fn add(settings: &mut Map<String, Value>, name: &str, value: Option<&str>) {
+    if let Some((_, key)) = LISTS.iter().find(|(flag, key)| *flag == name || *key == name) {
+        let list = settings.entry(*key).or_insert_with(|| json!([]));
+        if let Value::Array(list) = list {
+            list.push(json!(value.unwrap_or_default()));
+        }
+        return;
+    }
+    // `log-opt=max-size=1m` is an entry of a map.
+    if name == "log-opt" {
+        if let (Some((inner, text)), Value::Object(map)) =
+            (value.and_then(|value| value.split_once('=')), settings.entry("log-opts").or_insert_with(|| json!({})))
+        {
+            map.insert(inner.to_owned(), json!(text));
+        }
+        return;
+    }
+    let value = match value {
+        None | Some("true") => json!(true),
+        Some("false") => json!(false),
+        Some(text) => text.parse::<i64>().map_or_else(|_| json!(text), |number| json!(number)),
+    };
+    settings.insert(name.to_owned(), value);
+}
+
+/// Composes the daemon's environment as a systemd `EnvironmentFile`: every value in double quotes, with the characters
+/// escaped that mean something there (systemd.exec(5), "EnvironmentFile=").
+///
+/// # Errors
+/// A name that is no name of a variable.
+pub(crate) fn engine_environment(engine: &EngineSpec) -> Result<Option<String>> {
+    if engine.env.is_empty() {
+        return Ok(None);
+    }
+    let mut lines = String::new();
+    for (name, value) in &engine.env {
+        let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.starts_with(|c: char| c.is_ascii_digit());
+        if name.is_empty() || !valid {
+            return Err(Error::new(Code::Usage, format!("{name:?} is no name for an environment variable")));
+        }
+        lines.push_str(name);
+        lines.push_str("=\"");
+        for c in value.chars() {
+            if matches!(c, '"' | '\\' | '`' | '$') {
+                lines.push('\\');
+            }
+            lines.push(c);
+        }
+        lines.push_str("\"\n");
+    }
+    Ok(Some(lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_of_docker_machine_lands_in_daemon_json() {
+        let engine = EngineSpec {
+            options: ["dns=1.1.1.1", "dns=9.9.9.9", "mtu=1400", "icc=false", "log-opt=max-size=1m", "debug", "bip=10.9.0.1/24"]
+                .map(String::from)
+                .to_vec(),
+            labels: vec!["a=b c".into()],
+            insecure_registries: vec!["r:5000".into()],
+            registry_mirrors: vec!["https://m".into()],
+            storage_driver: Some("overlay".into()),
+            env: [("HTTP_PROXY".to_owned(), "http://p:1/?a=\"$x\" \\".to_owned())].into(),
+        };
+        insta::assert_snapshot!(daemon_json(&engine, "qemu").unwrap());
+        assert_eq!(
+            engine_environment(&engine).unwrap().unwrap(),
+            "HTTP_PROXY=\"http://p:1/?a=\\\"\\$x\\\" \\\\\"\n"
+        );
+    }
+
+    #[test]
+    fn options_that_would_cut_the_machine_off_are_refused() {
+        for option in ["host=tcp://0.0.0.0", "--tlsverify=false", "data-root=/x", "=x"] {
+            let engine = EngineSpec { options: vec![option.into()], ..EngineSpec::default() };
+            assert_eq!(daemon_json(&engine, "qemu").unwrap_err().code(), Code::Usage, "{option}");
+        }
+        let engine = EngineSpec { labels: vec!["nolabel".into()], ..EngineSpec::default() };
+        assert!(daemon_json(&engine, "qemu").is_err());
+    }
+}

@@ -1,0 +1,158 @@
+//! Where this program finds itself: folders, variables, the shell above. The only file that reads the environment.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use machine_core::{Error, Result};
+
+use crate::shell::Shell;
+
+/// Everything that comes from outside: read once, at the start, and handed on as data.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// The store: records, keys, certificates, disks (`MACHINE_STORAGE_PATH`).
+    pub store: PathBuf,
+    /// Base images (`MACHINE_IMAGE_PATH`, else `images` in the store).
+    pub images: PathBuf,
+    /// A catalog that replaces the built-in one (`MACHINE_IMAGE_CATALOG`).
+    pub catalog: Option<PathBuf>,
+    /// A short folder for sockets.
+    pub runtime: PathBuf,
+    /// The Docker CLI's configuration (`DOCKER_CONFIG`, else `~/.docker`).
+    pub docker_config: PathBuf,
+    /// `DOCKER_HOST`, which says what machine is active.
+    pub docker_host: Option<String>,
+    /// The home folder.
+    pub home: Option<PathBuf>,
+    /// `PATH`.
+    pub path: Option<OsString>,
+    /// `%ProgramFiles%`, on Windows.
+    pub program_files: Option<PathBuf>,
+    /// QEMU named by the user (`MACHINE_QEMU`).
+    pub qemu: Option<PathBuf>,
+    /// The proxy exceptions present, with the name of the variable that holds them.
+    pub no_proxy: Option<(&'static str, String)>,
+    /// `MACHINE_DRIVER`.
+    pub driver: Option<String>,
+    /// The login name, for certificates and labels.
+    pub user: Option<String>,
+    /// Ends this process after the checkpoint of that name, as a crash would: for the tests, and in debug builds alone.
+    pub crash_after: Option<String>,
+}
+
+impl Environment {
+    /// Reads the environment. `storage_path` is the command line's word for the store.
+    ///
+    /// # Errors
+    /// When no home folder is known and none of the variables says where to keep things.
+    pub fn read(storage_path: Option<&Path>) -> Result<Self> {
+        let home = env::home_dir().filter(|home| !home.as_os_str().is_empty());
+        let store = match storage_path.map(Path::to_owned).or_else(|| path_variable("MACHINE_STORAGE_PATH")) {
+            Some(path) => std::path::absolute(path)
+                .map_err(|e| Error::other("cannot make an absolute path of the storage path").because(e))?,
+            None => directories::ProjectDirs::from("", "", "machine").map(|dirs| dirs.data_local_dir().to_owned()).ok_or_else(
+                || {
+                    Error::other("no home folder is known, so there is no place for machines")
+                        .hint("set HOME, or say where with --storage-path or MACHINE_STORAGE_PATH")
+                },
+            )?,
+        };
+        let docker_config = path_variable("DOCKER_CONFIG")
+            .or_else(|| home.as_ref().map(|home| home.join(".docker")))
+            .unwrap_or_else(|| store.join("docker"));
+        let no_proxy = ["no_proxy", "NO_PROXY"]
+            .into_iter()
+            .find_map(|name| variable(name).map(|value| (name, value)));
+        Ok(Self {
+            images: path_variable("MACHINE_IMAGE_PATH").unwrap_or_else(|| store.join("images")),
+            catalog: path_variable("MACHINE_IMAGE_CATALOG"),
+            runtime: runtime_folder(&store),
+            docker_config,
+            docker_host: variable("DOCKER_HOST"),
+            path: env::var_os("PATH"),
+            program_files: path_variable("ProgramFiles"),
+            qemu: path_variable("MACHINE_QEMU"),
+            no_proxy,
+            driver: variable("MACHINE_DRIVER"),
+            user: variable("USER").or_else(|| variable("USERNAME")),
+            crash_after: if cfg!(debug_assertions) { variable("MACHINE_TEST_CRASH_AFTER") } else { None },
+            home,
+            store,
+        })
+    }
+
+    /// The shell that runs this program: the parent process when it is one, else `$SHELL`.
+    pub fn shell() -> Option<Shell> {
+        parent_process_name().and_then(|name| Shell::from_program(&name)).or_else(|| {
+            let login = variable("SHELL")?;
+            Shell::from_program(&login)
+        })
+    }
+
+    /// Whether the user asked for plain output (`NO_COLOR`, <https://no-color.org>).
+    pub fn no_color() -> bool {
+        variable("NO_COLOR").is_some()
+    }
+
+    /// Whether docker-machine's `MACHINE_DEBUG` asks for everything.
+    pub fn debug() -> bool {
+        variable("MACHINE_DEBUG").is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "f"))
+    }
+
+    /// `TERM`, for terminals made on a machine.
+    pub fn term() -> Option<String> {
+        variable("TERM")
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn path_variable(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// A folder for sockets: short, because a socket's path has 104 bytes on macOS and 108 on Linux, and one per store, so that
+/// two stores never meet.
+fn runtime_folder(store: &Path) -> PathBuf {
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(store.as_os_str().as_encoded_bytes());
+    let of_store: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    runtime_base().join(of_store)
+}
+
+#[cfg(unix)]
+fn runtime_base() -> PathBuf {
+    match path_variable("XDG_RUNTIME_DIR").filter(|folder| folder.is_dir() && folder.as_os_str().len() <= 50) {
+        Some(folder) => folder.join("machine"),
+        // macOS: the per-user folder under /var/folders (49 bytes). Linux without a session: /tmp, so the user is in the name.
+        None => env::temp_dir().join(format!("machine-{}", rustix::process::getuid().as_raw())),
+    }
+}
+
+#[cfg(not(unix))]
+fn runtime_base() -> PathBuf {
+    env::temp_dir().join("machine")
+}
+
+#[cfg(target_os = "linux")]
+fn parent_process_name() -> Option<String> {
+    // `comm` is what `ps` shows: cut to 15 characters, enough for every shell.
+    let parent = rustix::process::getppid()?;
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", parent.as_raw_nonzero())).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn parent_process_name() -> Option<String> {
+    use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+    let mut system = System::new();
+    let mut look = |pid: Pid| {
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
+        system.process(pid).map(|process| (process.name().to_string_lossy().into_owned(), process.parent()))
+    };
+    let (_, parent) = look(sysinfo::get_current_pid().ok()?)?;
+    look(parent?).map(|(name, _)| name)
+}

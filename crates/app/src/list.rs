@@ -1,0 +1,182 @@
+//! `ls`, `status`, `inspect`: what is true of machines now.
+
+use std::time::Duration;
+
+use machine_core::{Capabilities, Endpoints, Error, MachineName, MachineRecord, MachineRef, MachineState, Observation, Result};
+use serde::Serialize;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+
+/// One row of `ls`. A machine that cannot be read is a row that says so.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// Its name (its folder's, when it cannot be read).
+    pub name: String,
+    /// Whether `DOCKER_HOST` points to it.
+    pub active: bool,
+    /// What provides it; `None` when that cannot be read.
+    pub driver: Option<String>,
+    /// `Running`, `Stopped`, `Starting`, `Stopping`, `Paused`, `Error` or `Timeout`.
+    pub state: String,
+    /// `tcp://...` while it runs.
+    pub url: Option<String>,
+    /// The engine's version (`v26.1.5`), when it answered.
+    pub docker_version: Option<String>,
+    /// Virtual CPUs; 0 when unknown.
+    pub cpus: u32,
+    /// Memory, MiB; 0 when unknown.
+    pub memory_mib: u64,
+    /// Size of the data disk, MiB; 0 when unknown.
+    pub disk_mib: u64,
+    /// What is wrong.
+    pub error: Option<String>,
+    /// What the user should know, such as slow mode.
+    pub warnings: Vec<String>,
+}
+
+/// Everything known of one machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct Inspection {
+    /// What is kept of it.
+    #[serde(flatten)]
+    pub record: MachineRecord,
+    /// What is true now.
+    pub observed: Observation,
+    /// `tcp://...` while it runs.
+    pub url: Option<String>,
+    /// Its folder: keys, certificates, disks, logs.
+    pub folder: std::path::PathBuf,
+    /// What its driver can do.
+    pub capabilities: Capabilities,
+}
+
+impl App {
+    /// Looks at every machine. Each has its own `limit`, and one that does not answer costs nobody else anything.
+    ///
+    /// # Errors
+    /// A store that cannot be listed.
+    pub async fn list(&self, limit: Duration) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let mut asked = JoinSet::new();
+        for (index, name) in self.store.names()?.into_iter().enumerate() {
+            let (row, running) = self.row(name).await;
+            rows.push(row);
+            if let Some((record, endpoints)) = running {
+                let app = self.clone();
+                asked.spawn(async move {
+                    let answer = tokio::time::timeout(limit, app.engine_version(&record, endpoints.engine, limit)).await;
+                    (index, answer)
+                });
+            }
+        }
+        while let Some(joined) = asked.join_next().await {
+            let Ok((index, answer)) = joined else { continue };
+            let row: &mut Row = &mut rows[index];
+            match answer {
+                Ok(Ok(version)) => row.docker_version = Some(format!("v{version}")),
+                Ok(Err(error)) => row.error = Some(format!("the engine does not answer yet: {error}")),
+                Err(_) => row.state = "Timeout".to_owned(),
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn row(&self, name: String) -> (Row, Option<(MachineRecord, Endpoints)>) {
+        let mut row = Row {
+            name: name.clone(),
+            active: false,
+            driver: None,
+            state: "Error".to_owned(),
+            url: None,
+            docker_version: None,
+            cpus: 0,
+            memory_mib: 0,
+            disk_mib: 0,
+            error: None,
+            warnings: Vec::new(),
+        };
+        let record = match name.parse::<MachineName>().and_then(|name| self.store.load(&name)) {
+            Ok(record) => record,
+            Err(error) => {
+                row.error = Some(error.to_string());
+                return (row, None);
+            }
+        };
+        row.driver = Some(record.driver.clone());
+        (row.cpus, row.memory_mib, row.disk_mib) = (record.spec.cpus, record.spec.memory_mib, record.spec.disk_mib);
+        let seen = match self.observe(&record).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                row.error = Some(error.to_string());
+                return (row, None);
+            }
+        };
+        row.state = seen.state.name().to_owned();
+        row.error = match &seen.state {
+            MachineState::Broken(reason) => Some(reason.clone()),
+            MachineState::Missing => Some("its disks are gone".to_owned()),
+            _ => None,
+        };
+        row.warnings = seen.warnings;
+        row.url = seen.endpoints.map(|endpoints| format!("tcp://{}", endpoints.engine));
+        row.active = row.url.is_some() && row.url.as_deref() == self.environment.docker_host.as_deref();
+        let running = (seen.state == MachineState::Running).then_some(seen.endpoints).flatten();
+        (row, running.map(|endpoints| (record, endpoints)))
+    }
+
+    /// Looks at one machine. An unfinished one says so.
+    pub(crate) async fn observe(&self, record: &MachineRecord) -> Result<Observation> {
+        let dir = self.store.folder(&record.name);
+        let driver = self.driver(&record.driver)?;
+        let machine = MachineRef { record, dir: &dir };
+        let mut seen = driver.observe(machine).await;
+        if record.phase == machine_core::Phase::Creating && !matches!(seen.state, MachineState::Running) {
+            // Whoever creates it holds its lock until it is done.
+            let being_created = self.store.lock(&record.name, Duration::ZERO, &machine_core::Reporter::silent()).is_err();
+            seen.state = if being_created {
+                MachineState::Starting
+            } else {
+                MachineState::Broken(format!(
+                    "its creation was interrupted: `machine create {0}` begins anew, `machine rm {0}` removes it",
+                    record.name
+                ))
+            };
+        }
+        Ok(seen)
+    }
+
+    /// The state of one machine.
+    ///
+    /// # Errors
+    /// No such machine, or a record that cannot be read.
+    pub async fn status(&self, name: &MachineName) -> Result<Observation> {
+        self.observe(&self.store.load(name)?).await
+    }
+
+    /// Everything known of one machine.
+    ///
+    /// # Errors
+    /// No such machine, or a record that cannot be read.
+    pub async fn inspect(&self, name: &MachineName) -> Result<Inspection> {
+        let record = self.store.load(name)?;
+        let capabilities = self.driver(&record.driver)?.capabilities();
+        let observed = self.observe(&record).await?;
+        let url = observed.endpoints.map(|endpoints| format!("tcp://{}", endpoints.engine));
+        Ok(Inspection { record, observed, url, folder: self.store.folder(name), capabilities })
+    }
+
+    /// The version of a running machine's engine.
+    ///
+    /// # Errors
+    /// "Host is not running", or an engine that does not answer.
+    pub async fn engine_version_of(&self, name: &MachineName, limit: Duration) -> Result<String> {
+        let record = self.store.load(name)?;
+        let endpoints = self.endpoints(&record)?;
+        tokio::time::timeout(limit, self.engine_version(&record, endpoints.engine, limit))
+            .await
+            .map_err(|_| Error::new(machine_core::Code::TimedOut, format!("no answer within {} s", limit.as_secs())))
+            .flatten()
+            .map_err(|error| error.within(format!("machine {:?}: the engine does not answer", name.as_str())))
+    }
+}

@@ -1,0 +1,70 @@
+//! `logs`: what a machine, its supervisor and its QEMU wrote.
+
+use std::path::PathBuf;
+
+use machine_core::{Code, Error, MachineName, Result};
+
+use crate::app::App;
+use crate::readiness::{Console, printable};
+use crate::store;
+
+/// Whose log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKind {
+    /// The guest's serial console.
+    Serial,
+    /// The supervisor.
+    Supervisor,
+    /// QEMU's own messages.
+    Qemu,
+    /// Events, JSON lines.
+    Events,
+}
+
+impl LogKind {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Serial => "serial.log",
+            Self::Supervisor => "supervisor.log",
+            Self::Qemu => "qemu.log",
+            Self::Events => "events.jsonl",
+        }
+    }
+}
+
+/// A log that is being followed.
+pub struct Following(Console);
+
+impl Following {
+    /// The lines that came since the last call.
+    pub fn new_lines(&mut self) -> Vec<String> {
+        self.0.new_lines()
+    }
+}
+
+impl App {
+    fn log_path(&self, name: &MachineName, kind: LogKind) -> Result<PathBuf> {
+        if !self.store.exists(name) {
+            return Err(store::does_not_exist(name));
+        }
+        let path = self.store.folder(name).join(kind.file());
+        if !path.exists() {
+            return Err(Error::new(Code::NotFound, format!("machine {:?} has no {} yet", name.as_str(), kind.file()))
+                .hint(format!("it comes with the first `machine start {name}`")));
+        }
+        Ok(path)
+    }
+
+    /// The last `lines` lines of a log, control characters removed, and the means to follow it.
+    ///
+    /// # Errors
+    /// No such machine, or it has not written that log yet.
+    pub fn log(&self, name: &MachineName, kind: LogKind, lines: usize) -> Result<(Vec<String>, Following)> {
+        let path = self.log_path(name, kind)?;
+        let following = Following(Console::from_here(&path));
+        let text = store::tail(&path, 8 << 20);
+        let all: Vec<String> = text.lines().map(|line| printable(line.trim_end())).collect();
+        let from = all.len().saturating_sub(lines);
+        Ok((all[from..].to_vec(), following))
+    }
+}

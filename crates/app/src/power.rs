@@ -1,0 +1,180 @@
+//! start, stop, restart, kill.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use machine_core::{Code, Driver, Error, MachineName, MachineRecord, MachineRef, MachineState, Phase, Reporter, Result};
+
+use crate::app::{App, Journal};
+use crate::certificates;
+use crate::create::Created;
+use crate::readiness::Console;
+use crate::seed;
+
+/// How a machine came to be off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The guest shut down by itself when asked.
+    Gracefully,
+    /// It did not in time and was ended by force.
+    ByForce,
+}
+
+impl App {
+    /// Starts a machine; with a limit, returns when its engine answers.
+    ///
+    /// # Errors
+    /// docker-machine's text when it runs already, or whatever failed.
+    pub async fn start(&self, name: &MachineName, wait: Option<Duration>, reporter: &Reporter) -> Result<Created> {
+        let _lock = self.lock(name, reporter)?;
+        let record = self.complete_record(name)?;
+        let driver = self.driver(&record.driver)?;
+        let running = matches!(self.look(&*driver, &record).await, MachineState::Running | MachineState::Paused);
+        // One whose engine never answered is waited for, not refused: the user is told to do so when a wait timed out.
+        if running && record.phase == Phase::Ready {
+            return Err(Error::other(format!("Machine \"{name}\" is already running.")));
+        }
+        self.start_locked(record, wait, reporter).await
+    }
+
+    async fn start_locked(&self, record: MachineRecord, wait: Option<Duration>, reporter: &Reporter) -> Result<Created> {
+        let name = record.name.clone();
+        let record = Mutex::new(record);
+        let journal = self.journal(&record, reporter);
+        self.bring_up(&journal, wait, reporter)
+            .await
+            .map_err(|error| error.within(format!("machine {:?} was not started", name.as_str())))
+    }
+
+    /// Stops a machine; the guest has until `deadline` to shut down by itself. Returns whether force was needed.
+    ///
+    /// # Errors
+    /// docker-machine's text when it is stopped already, or when it could not be ended.
+    pub async fn stop(&self, name: &MachineName, deadline: Duration, reporter: &Reporter) -> Result<bool> {
+        let _lock = self.lock(name, reporter)?;
+        let record = self.complete_record(name)?;
+        Ok(self.end(record, Some(deadline), reporter).await? == Ended::ByForce)
+    }
+
+    /// Ends a machine at once.
+    ///
+    /// # Errors
+    /// docker-machine's text when it is stopped already, or when it could not be ended.
+    pub async fn kill(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+        let _lock = self.lock(name, reporter)?;
+        let record = self.complete_record(name)?;
+        self.end(record, None, reporter).await.map(|_| ())
+    }
+
+    /// Stops a machine when it runs, and starts it.
+    ///
+    /// # Errors
+    /// Whatever failed in either half.
+    pub async fn restart(
+        &self,
+        name: &MachineName,
+        deadline: Duration,
+        wait: Option<Duration>,
+        reporter: &Reporter,
+    ) -> Result<Created> {
+        let _lock = self.lock(name, reporter)?;
+        let record = self.complete_record(name)?;
+        let driver = self.driver(&record.driver)?;
+        if !matches!(self.look(&*driver, &record).await, MachineState::Stopped | MachineState::Broken(_)) {
+            self.end(record, Some(deadline), reporter).await?;
+        }
+        self.start_locked(self.store.load(name)?, wait, reporter).await
+    }
+
+    async fn end(&self, record: MachineRecord, deadline: Option<Duration>, reporter: &Reporter) -> Result<Ended> {
+        let name = record.name.clone();
+        let driver = self.driver(&record.driver)?;
+        if matches!(self.look(&*driver, &record).await, MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing) {
+            return Err(Error::other(format!("Machine \"{name}\" is already stopped.")));
+        }
+        let dir = self.store.folder(&name);
+        let record = Mutex::new(record);
+        let journal = self.journal(&record, reporter);
+        let snapshot = journal.snapshot();
+        let work = journal.work(&snapshot, &dir);
+        let failed = |error: Error| error.within(format!("machine {:?} could not be stopped", name.as_str()));
+        match deadline {
+            Some(deadline) => {
+                reporter.stage("stop", format!("Stopping {name}"));
+                let by_force = driver.stop(work, deadline).await.map_err(failed)?;
+                Ok(if by_force { Ended::ByForce } else { Ended::Gracefully })
+            }
+            None => {
+                reporter.stage("kill", format!("Killing {name}"));
+                driver.kill(work).await.map_err(failed)?;
+                Ok(Ended::ByForce)
+            }
+        }
+    }
+
+    /// Starts a machine whose parts are all there (or finds it running) and, with a limit, waits for its engine.
+    pub(crate) async fn bring_up(&self, journal: &Journal<'_>, wait: Option<Duration>, reporter: &Reporter) -> Result<Created> {
+        let record = journal.snapshot();
+        let name = record.name.clone();
+        let dir = self.store.folder(&name);
+        let driver = self.driver(&record.driver)?;
+        let mut console = Console::from_here(&dir.join("serial.log"));
+        let present = driver.observe(MachineRef { record: &record, dir: &dir }).await;
+        let endpoints = match (present.state, present.endpoints) {
+            (MachineState::Running, Some(endpoints)) => endpoints,
+            _ => {
+                self.refresh_certificates(journal)?;
+                let record = journal.snapshot();
+                let image = self.image_of(&record)?;
+                seed::write(&record, &dir, &image)?;
+                reporter.stage("start", "Starting the machine");
+                driver.start(journal.work(&record, &dir)).await?
+            }
+        };
+        let record = journal.snapshot();
+        let mut engine_version = None;
+        if let Some(limit) = wait {
+            engine_version =
+                Some(self.wait_for_engine(&*driver, &record, endpoints, &mut console, limit, reporter).await?);
+            journal.phase("ready", Phase::Ready)?;
+        }
+        self.refresh_context(&journal.snapshot(), endpoints, reporter);
+        Ok(Created { name, endpoints, engine_version })
+    }
+
+    /// Renews what comes to its end: at a start the guest gets it with its seed.
+    fn refresh_certificates(&self, journal: &Journal<'_>) -> Result<()> {
+        let record = journal.snapshot();
+        let due = record.certificate_ends.is_none_or(|ends| certificates::is_due(ends, Timestamp::now()));
+        if due {
+            let ends = self.write_certificates(&record)?;
+            journal.update("certificates", |record| record.certificate_ends = Some(ends))?;
+        } else {
+            // The client certificate is the store's and may have been renewed since.
+            certificates::Authority::open(&self.store, self.environment.user.as_deref(), Timestamp::now())?
+                .hand_out(&self.store.folder(&record.name))?;
+        }
+        Ok(())
+    }
+
+    /// A record whose parts were all made once.
+    fn complete_record(&self, name: &MachineName) -> Result<MachineRecord> {
+        let record = self.store.load(name)?;
+        if record.phase == Phase::Creating {
+            return Err(Error::other(format!("machine {:?} is not complete: its creation was interrupted", name.as_str()))
+                .hint(format!("`machine create {name}` begins anew, `machine rm {name}` removes what is left")));
+        }
+        Ok(record)
+    }
+
+    pub(crate) async fn look(&self, driver: &dyn Driver, record: &MachineRecord) -> MachineState {
+        let dir = self.store.folder(&record.name);
+        driver.observe(MachineRef { record, dir: &dir }).await.state
+    }
+
+    /// Refuses in docker-machine's words when a machine is not up.
+    pub(crate) fn not_running(name: &MachineName) -> Error {
+        Error::new(Code::NotRunning, "Host is not running").within(format!("machine {:?}", name.as_str())).hint(format!("`machine start {name}` starts it"))
+    }
+}

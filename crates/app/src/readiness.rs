@@ -1,0 +1,151 @@
+//! Waiting for a machine that boots: until its engine answers over TLS, or until it is known why it will not.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use machine_core::{Code, Driver, Endpoints, Error, MachineRecord, MachineRef, MachineState, Reporter, Result};
+
+use crate::app::App;
+use crate::store;
+
+/// How often the engine's port is tried.
+const TRY_EVERY: Duration = Duration::from_millis(150);
+/// How often the machine itself is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// What the guest service writes on the serial console (`images/recipe/README.md`, "Console markers").
+const MARKER: &str = "machine-guest: ";
+
+impl App {
+    /// Waits until the engine of a machine answers; returns its version.
+    ///
+    /// # Errors
+    /// [`Code::TimedOut`] with the last reason and the end of the serial console, or at once when the machine ended or its
+    /// guest service reported a failure.
+    pub(crate) async fn wait_for_engine(
+        &self,
+        driver: &dyn Driver,
+        record: &MachineRecord,
+        endpoints: Endpoints,
+        console: &mut Console,
+        limit: Duration,
+        reporter: &Reporter,
+    ) -> Result<String> {
+        let dir = self.store.folder(&record.name);
+        let machine = MachineRef { record, dir: &dir };
+        let begun = Instant::now();
+        let mut looked = Instant::now();
+        let mut told_serial = false;
+        reporter.stage("boot", "Booting Linux");
+        loop {
+            for line in console.new_lines() {
+                match line.split_once(MARKER).map(|(_, marker)| marker.trim()) {
+                    Some("seed applied") => reporter.stage("engine", "Starting Docker Engine"),
+                    Some(failure) if failure.starts_with("failed: ") => {
+                        return Err(Error::other(format!("the guest reported: {}", &failure["failed: ".len()..]))
+                            .hint(format!("`machine logs --serial {}` shows the whole console", record.name)));
+                    }
+                    _ => {
+                        told_serial = true;
+                        reporter.detail(line);
+                    }
+                }
+            }
+            let last = match self.engine_version(record, endpoints.engine, Duration::from_secs(10)).await {
+                Ok(version) => return Ok(version),
+                Err(error) => error,
+            };
+            if looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                let now = driver.observe(machine).await;
+                match now.state {
+                    MachineState::Broken(reason) => {
+                        return Err(Error::other(format!("it ended while it was booting: {reason}"))
+                            .hint(format!("`machine logs --serial {0}` and `machine logs --qemu {0}` show more", record.name)));
+                    }
+                    MachineState::Stopped | MachineState::Missing => {
+                        return Err(Error::other("it was stopped while it was booting"));
+                    }
+                    _ => {}
+                }
+            }
+            if begun.elapsed() >= limit {
+                let tail = store::tail(&dir.join("serial.log"), 600);
+                let mut error = Error::new(
+                    Code::TimedOut,
+                    format!("the engine did not answer within {} s", limit.as_secs()),
+                )
+                .because(last);
+                if told_serial || !tail.is_empty() {
+                    error = error.hint(format!("the console's last lines:\n{}", tail.trim_end()));
+                }
+                return Err(error.hint(format!(
+                    "it may only be slow: `machine start {0}` waits again; `machine logs --serial {0}` shows the console",
+                    record.name
+                )));
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+        }
+    }
+}
+
+/// Reads what a serial console's log gains from a point on.
+pub(crate) struct Console {
+    path: PathBuf,
+    position: u64,
+    partial: String,
+}
+
+impl Console {
+    /// A reader of what comes after now.
+    pub(crate) fn from_here(path: &Path) -> Self {
+        let position = std::fs::metadata(path).map_or(0, |facts| facts.len());
+        Self { path: path.to_owned(), position, partial: String::new() }
+    }
+
+    /// The complete lines that came since the last call.
+    pub(crate) fn new_lines(&mut self) -> Vec<String> {
+        let Ok(mut file) = File::open(&self.path) else { return Vec::new() };
+        let length = file.metadata().map_or(0, |facts| facts.len());
+        if length < self.position {
+            // The log was rotated.
+            self.position = 0;
+        }
+        let mut bytes = Vec::new();
+        if file.seek(SeekFrom::Start(self.position)).is_err() || file.take(1 << 20).read_to_end(&mut bytes).is_err() {
+            return Vec::new();
+        }
+        self.position += bytes.len() as u64;
+        self.partial.push_str(&String::from_utf8_lossy(&bytes));
+        let Some(end) = self.partial.rfind('\n') else { return Vec::new() };
+        let rest = self.partial.split_off(end + 1);
+        let lines = std::mem::replace(&mut self.partial, rest);
+        lines.lines().map(|line| printable(line.trim_end())).filter(|line| !line.is_empty()).collect()
+    }
+}
+
+/// A console line without its control characters: what a guest writes must not steer this terminal.
+pub(crate) fn printable(line: &str) -> String {
+    line.chars().filter(|c| !c.is_control() || *c == '\t').collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_gives_whole_lines_once_and_survives_rotation() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("serial.log");
+        std::fs::write(&path, "old\n").unwrap();
+        let mut console = Console::from_here(&path);
+        std::fs::write(&path, "old\none\r\n\x1b[31mtw").unwrap();
+        assert_eq!(console.new_lines(), ["one"]);
+        std::fs::write(&path, "old\none\r\n\x1b[31mtwo\n").unwrap();
+        assert_eq!(console.new_lines(), ["[31mtwo"]);
+        std::fs::write(&path, "new\n").unwrap();
+        assert_eq!(console.new_lines(), ["new"]);
+        assert!(console.new_lines().is_empty());
+    }
+}

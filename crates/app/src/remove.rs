@@ -1,0 +1,50 @@
+//! `rm`: everything that was made for a machine, in an order that a crash cannot spoil.
+
+use std::sync::Mutex;
+
+use machine_core::{Error, MachineName, Reporter, Result};
+
+use crate::app::App;
+use crate::store::{self, does_not_exist};
+
+impl App {
+    /// Removes a machine: its processes, sockets, context and folder. Idempotent on what an earlier attempt left.
+    ///
+    /// With `force`, also one whose record cannot be read: what the folder still tells is ended and removed.
+    ///
+    /// # Errors
+    /// No such machine, a record that cannot be read (without `force`), or what could not be removed.
+    pub async fn remove(&self, name: &MachineName, force: bool, reporter: &Reporter) -> Result<()> {
+        if !self.store.exists(name) {
+            self.store.sweep()?;
+            return Err(does_not_exist(name));
+        }
+        let _lock = self.lock(name, reporter)?;
+        let readable = self.store.load(name);
+        if let Err(error) = readable
+            && !force
+            && self.store.folder(name).join("machine.json").exists()
+        {
+            return Err(error.hint(format!("`machine rm -f {name}` removes it all the same")));
+        }
+        self.remove_everything(name, reporter).await
+    }
+
+    /// As [`remove`](Self::remove), for one who has the lock.
+    pub(crate) async fn remove_everything(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+        // Only QEMU machines leave anything running on this computer that a lost record could hide.
+        let record = self.store.load(name).unwrap_or_else(|_| store::remains(name, "qemu"));
+        let driver = self.driver(&record.driver)?;
+        let dir = self.store.folder(name);
+        let record = Mutex::new(record);
+        let journal = self.journal(&record, reporter);
+        let snapshot = journal.snapshot();
+        reporter.stage("remove", format!("Removing {name}"));
+        driver
+            .remove(journal.work(&snapshot, &dir))
+            .await
+            .map_err(|error: Error| error.within(format!("machine {:?} was not removed", name.as_str())))?;
+        self.remove_context(name, reporter);
+        self.store.remove_folder(name)
+    }
+}

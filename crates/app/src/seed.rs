@@ -1,0 +1,65 @@
+//! What a machine is told of itself at boot.
+
+use std::fs;
+use std::path::Path;
+
+use machine_core::{Error, MachineRecord, Result, ResultExt as _};
+use machine_images::{Image, MachineSeed, SeedKind};
+use sha2::Digest as _;
+
+use crate::engine_settings;
+use crate::files;
+
+/// File names in a machine's folder.
+pub(crate) const CLIENT_KEY: &str = "id_ed25519";
+pub(crate) const HOST_KEY: &str = "ssh_host_ed25519_key";
+pub(crate) const SEED: &str = "seed.img";
+
+/// Writes the seed disk of a machine from its record and its folder. Done before every start: what changed since (a renewed
+/// certificate, engine settings) is applied by the guest at that boot.
+pub(crate) fn write(record: &MachineRecord, dir: &Path, image: &Image) -> Result<()> {
+    match image.seed {
+        SeedKind::Machine => {
+            compose(record, dir)?.write(&dir.join(SEED)).context(|| format!("machine {:?}: cannot write the seed disk", record.name.as_str()))
+        }
+        SeedKind::NoCloud => Err(needs_provisioning(image)),
+    }
+}
+
+/// The refusal of an image that has no engine in it: installing one over SSH is not there yet.
+pub(crate) fn needs_provisioning(image: &Image) -> Error {
+    Error::new(
+        machine_core::Code::PreCreate,
+        format!("the image {:?} has no Docker Engine inside, and installing one over SSH is not built yet", image.name),
+    )
+    .hint("leave --image out: `machine image build` makes the image `machine`, which has one")
+}
+
+/// The seed's content.
+pub(crate) fn compose(record: &MachineRecord, dir: &Path) -> Result<MachineSeed> {
+    let read = |file: &str| {
+        let path = dir.join(file);
+        fs::read_to_string(&path).map_err(|error| files::explain(error, "cannot read", &path))
+    };
+    Ok(MachineSeed {
+        hostname: record.name.to_string(),
+        user: record.spec.ssh_user.clone(),
+        authorized_keys: read(&format!("{CLIENT_KEY}.pub"))?,
+        host_key_private: read(HOST_KEY)?,
+        host_key_public: read(&format!("{HOST_KEY}.pub"))?,
+        machine_id: machine_id(record),
+        ca_pem: read("ca.pem")?,
+        server_cert_pem: read("server.pem")?,
+        server_key_pem: read("server-key.pem")?,
+        daemon_json: engine_settings::daemon_json(&record.spec.engine, &record.driver)?,
+        engine_env: engine_settings::engine_environment(&record.spec.engine)?,
+        shares: Vec::new(),
+    })
+}
+
+/// A machine-id (machine-id(5): 128 bits, hexadecimal) of this machine and no other, the same at every boot: derived from
+/// its host key, which no other machine has.
+fn machine_id(record: &MachineRecord) -> String {
+    let of_key = sha2::Sha256::digest(format!("machine-id {}", record.host_key.as_deref().unwrap_or_default()));
+    of_key[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,168 @@
+//! The shells that `env` speaks to: what sets and unsets a variable in each, and how a value survives its quoting.
+
+use std::fmt;
+use std::str::FromStr;
+
+use machine_core::{Code, Error};
+
+/// A shell, or what reads like one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// bash, zsh, sh, dash, ksh: all that read `export`.
+    Posix,
+    /// fish.
+    Fish,
+    /// Windows PowerShell and PowerShell 7.
+    PowerShell,
+    /// cmd.exe.
+    Cmd,
+    /// tcsh and csh.
+    Tcsh,
+    /// Emacs Lisp.
+    Emacs,
+}
+
+impl Shell {
+    /// The shell of a program's name or path; `None` for a program that is no shell.
+    pub fn from_program(program: &str) -> Option<Self> {
+        let name = program.rsplit(['/', '\\']).next().unwrap_or(program).trim_start_matches('-').to_ascii_lowercase();
+        match name.strip_suffix(".exe").unwrap_or(&name) {
+            "bash" | "zsh" | "sh" | "dash" | "ksh" | "mksh" | "ash" | "busybox" => Some(Self::Posix),
+            "fish" => Some(Self::Fish),
+            "powershell" | "pwsh" => Some(Self::PowerShell),
+            "cmd" => Some(Self::Cmd),
+            "tcsh" | "csh" => Some(Self::Tcsh),
+            "emacs" => Some(Self::Emacs),
+            _ => None,
+        }
+    }
+
+    /// A statement that sets `name` to `value`. For ordinary values it is docker-machine's to the letter.
+    pub fn set(self, name: &str, value: &str) -> String {
+        match self {
+            Self::Posix => format!("export {name}=\"{}\"", escape(value, '\\', &['\\', '"', '$', '`'])),
+            Self::Fish => format!("set -gx {name} \"{}\";", escape(value, '\\', &['\\', '"', '$'])),
+            Self::PowerShell => format!("$Env:{name} = \"{}\"", escape(value, '`', &['`', '"', '$'])),
+            // `FOR /f ... DO @%i` runs the line after its own expansion: percent signs are safe, the caret is the escape.
+            Self::Cmd => format!("SET {name}={}", escape(value, '^', &['^', '&', '|', '<', '>'])),
+            Self::Tcsh => format!("setenv {name} \"{}\";", tcsh(value)),
+            Self::Emacs => format!("(setenv \"{name}\" \"{}\")", escape(value, '\\', &['\\', '"'])),
+        }
+    }
+
+    /// A statement that removes `name`.
+    pub fn unset(self, name: &str) -> String {
+        match self {
+            Self::Posix => format!("unset {name}"),
+            Self::Fish => format!("set -e {name};"),
+            // Two backslashes, as docker-machine printed; PowerShell takes them for one.
+            Self::PowerShell => format!("Remove-Item Env:\\\\{name}"),
+            Self::Cmd => format!("SET {name}="),
+            Self::Tcsh => format!("unsetenv {name};"),
+            Self::Emacs => format!("(setenv \"{name}\" nil)"),
+        }
+    }
+
+    /// The two comment lines that tell how to use the output of `command`. They come last, so that an unquoted
+    /// `eval $(...)`, which joins all lines, still sees every statement.
+    pub fn usage_hint(self, command: &str) -> String {
+        let (comment, line) = match self {
+            Self::Posix => ("# ", format!("# eval $({command})")),
+            Self::Fish => ("# ", format!("# eval ({command})")),
+            Self::PowerShell => ("# ", format!("# & {command} | Invoke-Expression")),
+            Self::Cmd => ("REM ", format!("REM \t@FOR /f \"tokens=*\" %i IN ('{command}') DO @%i")),
+            Self::Tcsh => (": ", format!(": eval `{command}`")),
+            Self::Emacs => {
+                let call = escape(command, '\\', &['\\', '"']);
+                (";; ", format!(";; (with-temp-buffer (shell-command \"{call}\" (current-buffer)) (eval-buffer))"))
+            }
+        };
+        format!("{comment}Run this command to configure your shell: \n{line}")
+    }
+}
+
+impl FromStr for Shell {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::from_program(name).ok_or_else(|| {
+            Error::new(Code::Usage, format!("unknown shell {name:?}"))
+                .hint("known shells: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs")
+        })
+    }
+}
+
+impl fmt::Display for Shell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Posix => "bash",
+            Self::Fish => "fish",
+            Self::PowerShell => "powershell",
+            Self::Cmd => "cmd",
+            Self::Tcsh => "tcsh",
+            Self::Emacs => "emacs",
+        })
+    }
+}
+
+fn escape(value: &str, with: char, special: &[char]) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in value.chars() {
+        if special.contains(&c) {
+            escaped.push(with);
+        }
+        escaped.push(c);
+    }
+    escaped
+}
+
+/// Inside double quotes tcsh knows no escape for `"`, `$` and back quotes (tcsh(1), "Lexical structure"): each leaves the
+/// quotes, is escaped there, and the quotes begin again. `!` takes a backslash everywhere.
+fn tcsh(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for c in value.chars() {
+        match c {
+            '"' | '$' | '`' => escaped.extend(['"', '\\', c, '"']),
+            '!' => escaped.push_str("\\!"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements_are_docker_machines_to_the_letter() {
+        let rows: [(Shell, &str, &str); 6] = [
+            (Shell::Posix, "export K=\"v\"", "unset K"),
+            (Shell::Fish, "set -gx K \"v\";", "set -e K;"),
+            (Shell::PowerShell, "$Env:K = \"v\"", "Remove-Item Env:\\\\K"),
+            (Shell::Cmd, "SET K=v", "SET K="),
+            (Shell::Tcsh, "setenv K \"v\";", "unsetenv K;"),
+            (Shell::Emacs, "(setenv \"K\" \"v\")", "(setenv \"K\" nil)"),
+        ];
+        for (shell, set, unset) in rows {
+            assert_eq!((shell.set("K", "v").as_str(), shell.unset("K").as_str()), (set, unset), "{shell}");
+        }
+        assert_eq!(
+            Shell::Posix.usage_hint("machine env dev"),
+            "# Run this command to configure your shell: \n# eval $(machine env dev)"
+        );
+    }
+
+    #[test]
+    fn shells_are_known_by_program_path_login_dash_and_windows_name() {
+        for (program, shell) in [
+            ("/bin/bash", Some(Shell::Posix)),
+            ("-zsh", Some(Shell::Posix)),
+            ("C:\\Windows\\System32\\cmd.exe", Some(Shell::Cmd)),
+            ("PowerShell.EXE", Some(Shell::PowerShell)),
+            ("/usr/bin/fish", Some(Shell::Fish)),
+            ("cargo", None),
+        ] {
+            assert_eq!(Shell::from_program(program), shell, "{program}");
+        }
+    }
+}

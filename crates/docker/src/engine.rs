@@ -1,0 +1,138 @@
+//! The Docker API of one machine.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bollard::models::{ContainerSummary, SystemInfo, SystemVersion};
+use bollard::query_parameters::ListContainersOptionsBuilder;
+use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
+use jiff::Timestamp;
+use machine_core::{Error, Result};
+use rustls_pki_types::ServerName;
+
+use crate::connect::{Way, tls};
+use crate::failure::{EngineError, EngineFailure, explain, timed_out};
+
+/// How to reach an engine and by what to know it.
+#[derive(Clone)]
+pub struct EngineTarget {
+    /// The machine's name, for messages.
+    pub machine: String,
+    /// Where the engine's TLS port answers, seen from this computer.
+    pub address: SocketAddr,
+    /// The name or address that its certificate must hold.
+    pub server_name: String,
+    /// The only authority that is trusted, PEM.
+    pub ca_pem: String,
+    /// Our certificate, PEM.
+    pub client_cert_pem: String,
+    /// Its key, PEM.
+    pub client_key_pem: String,
+    /// The limit of one call, from connecting to the last byte of the answer.
+    pub timeout: Duration,
+}
+
+impl fmt::Debug for EngineTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineTarget")
+            .field("machine", &self.machine)
+            .field("address", &self.address)
+            .field("server_name", &self.server_name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A machine's engine. Every call is bounded by the target's limit and needs a tokio runtime.
+#[derive(Clone)]
+pub struct Engine {
+    docker: Docker,
+    peer: String,
+    timeout: Duration,
+}
+
+impl Engine {
+    /// Prepares calls to an engine; nothing is sent before the first one.
+    ///
+    /// # Errors
+    /// Certificates, a key or a name that cannot be used ([`EngineFailure::Local`]).
+    pub fn connect(target: &EngineTarget) -> Result<Self, EngineError> {
+        let EngineTarget { machine, address, server_name, ca_pem, client_cert_pem, client_key_pem, timeout } = target;
+        let peer = format!("machine {machine:?} ({address})");
+        let local = |error: Error| EngineError {
+            failure: EngineFailure::Local,
+            error: error.within(format!("cannot prepare TLS to {peer}")),
+        };
+        let name = ServerName::try_from(server_name.clone())
+            .map_err(|error| local(Error::other(format!("{server_name:?} is no name of a server")).because(error)))?;
+        let tls = tls(ca_pem.as_bytes(), client_cert_pem.as_bytes(), client_key_pem.as_bytes()).map_err(local)?;
+        let way = Way { address: *address, name, tls: Arc::new(tls) };
+        let transport = move |request: BollardRequest| way.clone().send(request);
+        // Its own limit is in whole seconds and ends with the headers; ours surrounds the call. Paths carry no version:
+        // an engine of any age answers in its own.
+        let whole_seconds = timeout.as_secs() + 1;
+        let docker = Docker::connect_with_custom_transport(
+            transport,
+            Some("https://engine"),
+            whole_seconds,
+            API_DEFAULT_VERSION,
+        )
+        .map_err(|error| local(Error::other("the API client refuses").because(error)))?;
+        Ok(Self { docker, peer, timeout: *timeout })
+    }
+
+    /// Whether the engine answers at all.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn ping(&self) -> Result<(), EngineError> {
+        self.bounded(self.docker.ping()).await.map(drop)
+    }
+
+    /// Its versions, of any engine however old or new.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub async fn version(&self) -> Result<SystemVersion, EngineError> {
+        self.bounded(self.docker.version()).await
+    }
+
+    /// What it tells of itself: counts of containers, storage driver, its clock ([`engine_time`]).
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub async fn info(&self) -> Result<SystemInfo, EngineError> {
+        self.bounded(self.docker.info()).await
+    }
+
+    /// Its containers; `all` includes those that do not run.
+    ///
+    /// # Errors
+    /// Why it does not answer.
+    pub async fn containers(&self, all: bool) -> Result<Vec<ContainerSummary>, EngineError> {
+        let options = ListContainersOptionsBuilder::default().all(all).build();
+        self.bounded(self.docker.list_containers(Some(options))).await
+    }
+
+    async fn bounded<T>(
+        &self,
+        call: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        match tokio::time::timeout(self.timeout, call).await {
+            Ok(result) => result.map_err(|error| explain(&self.peer, error)),
+            Err(_) => Err(timed_out(&self.peer)),
+        }
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Engine of {}", self.peer)
+    }
+}
+
+/// The engine's clock when it answered, for a look at how far it is off.
+pub fn engine_time(info: &SystemInfo) -> Option<Timestamp> {
+    info.system_time.as_deref()?.parse().ok()
+}

@@ -1,0 +1,81 @@
+//! Makes our own image from distribution packages, by the recipe that this program brings (`images/recipe`).
+
+use std::path::{Path, PathBuf};
+
+use machine_core::{Reporter, Result};
+
+use crate::{Arch, Cancel, Image, ImageStore};
+
+/// One file of the recipe.
+#[derive(Clone, Copy, Debug)]
+pub struct RecipeFile {
+    /// Its name in the recipe's folder.
+    pub name: &'static str,
+    /// What is in it.
+    pub text: &'static str,
+}
+
+macro_rules! recipe {
+    ($($name:literal),* $(,)?) => {
+        &[$(RecipeFile { name: $name, text: include_str!(concat!("../recipe/", $name)) }),*]
+    };
+}
+
+/// The recipe, as it is in `images/recipe`, without its README.
+pub const RECIPE: &[RecipeFile] = recipe!["build.sh", "configure", "guest", "init", "modules", "packages"];
+
+/// What is to be built.
+#[derive(Clone, Debug)]
+pub struct RecipeOptions {
+    /// The architecture of its guest.
+    pub arch: Arch,
+    /// Its name in the store; [`crate::OWN_IMAGE`] if not given.
+    pub name: Option<String>,
+    /// A Debian archive; what this computer's apt is configured with if not given.
+    pub package_source: Option<String>,
+    /// Where the work is done, which takes about 4 GiB; `/var/tmp` if not given.
+    pub work: Option<PathBuf>,
+}
+
+impl ImageStore {
+    /// Builds our own image and keeps it in the store.
+    ///
+    /// The output of the tools goes to `build-ARCH.log` in the store's folder, and to the reporter line by line.
+    ///
+    /// # Errors
+    /// A system that is not Linux; missing tools, with the command that installs them; a failed build, with the last
+    /// lines of its log; [`machine_core::Code::Interrupted`].
+    pub fn build(&self, options: &RecipeOptions, reporter: &Reporter, cancel: &Cancel) -> Result<Image> {
+        build::build(self, options, reporter, cancel)
+    }
+
+    /// Where the log of the last build for `arch` is.
+    pub fn build_log(&self, arch: Arch) -> PathBuf {
+        self.root().join(format!("build-{arch}.log"))
+    }
+}
+
+/// Writes the recipe into `folder`, which exists.
+#[cfg(target_os = "linux")]
+fn write_recipe(folder: &Path) -> std::io::Result<()> {
+    RECIPE.iter().try_for_each(|file| std::fs::write(folder.join(file.name), file.text))
+}
+
+#[cfg(not(target_os = "linux"))]
+mod build {
+    use machine_core::{Error, Reporter, Result};
+
+    use crate::{Cancel, Image, ImageStore, RecipeOptions};
+
+    pub(super) fn build(_: &ImageStore, _: &RecipeOptions, _: &Reporter, _: &Cancel) -> Result<Image> {
+        Err(Error::other("an image can be built on Linux only")
+            .hint(
+                "create a machine from a cloud image (`machine create --image debian-13 builder`) and build inside it",
+            )
+            .hint("or build it on a Linux computer, and bring it here with `machine image import FOLDER`"))
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[path = "recipe_build.rs"]
+mod build;

@@ -1,0 +1,9 @@
+//! The supervisor's control socket: JSON lines, one request and its replies per connection.
+
+mod client;
+mod server;
+mod wire;
+
+pub(crate) use client::{ask, is_listening};
+pub(crate) use server::{Board, Command, Control, Notices};
+pub use wire::{Call, Reply, RunState, Status};

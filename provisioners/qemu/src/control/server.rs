@@ -1,0 +1,199 @@
+//! Answering for a machine: one task per client, none of which holds up the others or the supervisor.
+
+use std::path::Path;
+use std::time::Duration;
+
+use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
+use interprocess::local_socket::{GenericFilePath, ListenerOptions};
+use machine_core::{Result, ResultExt};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::sync::{broadcast, mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::wire::{CONTROL_VERSION, Call, LONGEST_LINE, Reply, Request, RunState, Status};
+use crate::machine_files::gone;
+
+/// How long a client may take to say what it wants, and to take what it is told.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the last clients may take to hear the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// What a client wants of the supervisor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// A graceful stop.
+    Stop { deadline: Duration },
+    /// The end at once.
+    Kill,
+}
+
+/// What the supervisor shows to its clients.
+#[derive(Clone, Debug)]
+pub(crate) struct Board {
+    /// The status now.
+    pub(crate) status: Status,
+    /// How it ended, once it has: the last reply to everybody.
+    pub(crate) end: Option<Reply>,
+}
+
+/// Lines of progress, to whoever waits for something.
+pub(crate) type Notices = broadcast::Sender<String>;
+
+/// The listening side. Dropping it ends every conversation.
+pub(crate) struct Control {
+    server: tokio::task::JoinHandle<()>,
+    end: watch::Sender<bool>,
+}
+
+impl Control {
+    /// Listens at `socket`; only one supervisor does (it holds the lock), so one left over by a crash is replaced.
+    ///
+    /// # Errors
+    /// When the socket cannot be made.
+    pub(crate) fn listen(
+        socket: &Path,
+        board: watch::Receiver<Board>,
+        notices: Notices,
+        commands: mpsc::UnboundedSender<Command>,
+    ) -> Result<Self> {
+        let failed = || format!("cannot make the control socket {}", socket.display());
+        if !cfg!(windows) {
+            gone(std::fs::remove_file(socket)).context(failed)?;
+        }
+        let name = socket.to_fs_name::<GenericFilePath>().context(failed)?;
+        // The file is removed with its folder, by whoever knows that nobody uses it any more.
+        let options = restricted(ListenerOptions::new().name(name).reclaim_name(false)).context(failed)?;
+        let listener = options.create_tokio().context(failed)?;
+        let (end, ending) = watch::channel(false);
+        let server = tokio::spawn(serve(listener, Shared { board, notices, commands }, ending));
+        Ok(Self { server, end })
+    }
+
+    /// Takes no new clients and gives the present ones a moment to hear the end.
+    pub(crate) async fn finish(self) {
+        // Nobody listens when the server has ended by itself.
+        let _ = self.end.send(true);
+        if tokio::time::timeout(FAREWELL * 2, self.server).await.is_err() {
+            tracing::warn!("a client did not listen to the end");
+        }
+    }
+}
+
+/// Unix: the socket's folder is this user's alone.
+#[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "one signature on three systems")]
+fn restricted(options: ListenerOptions<'_>) -> std::io::Result<ListenerOptions<'_>> {
+    Ok(options)
+}
+
+/// Windows: a protected access list with full access for the owner (`OW`) and the system (`SY`), nobody else (SDDL).
+#[cfg(windows)]
+fn restricted(options: ListenerOptions<'_>) -> std::io::Result<ListenerOptions<'_>> {
+    use interprocess::os::windows::local_socket::ListenerOptionsExt as _;
+    use interprocess::os::windows::security_descriptor::SecurityDescriptor;
+    let access = SecurityDescriptor::deserialize(widestring::u16cstr!("D:P(A;;GA;;;OW)(A;;GA;;;SY)"))?;
+    Ok(options.security_descriptor(access))
+}
+
+#[derive(Clone)]
+struct Shared {
+    board: watch::Receiver<Board>,
+    notices: Notices,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+async fn serve(listener: Listener, shared: Shared, mut ending: watch::Receiver<bool>) {
+    let mut clients = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => drop(clients.spawn(converse(stream, shared.clone()))),
+                // Out of descriptors, say: the next client may have more luck, but not at once.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a client");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            },
+            Some(_) = clients.join_next() => {}
+            _ = ending.changed() => break,
+        }
+    }
+    drop(listener);
+    let farewell = async { while clients.join_next().await.is_some() {} };
+    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        clients.shutdown().await;
+    }
+}
+
+async fn converse(stream: Stream, shared: Shared) {
+    let mut line = Vec::new();
+    let mut reader = BufReader::with_capacity(1024, &stream).take(LONGEST_LINE);
+    match tokio::time::timeout(PATIENCE, reader.read_until(b'\n', &mut line)).await {
+        // A look at whether somebody listens says nothing.
+        Ok(Ok(0)) | Err(_) => return,
+        Ok(Err(error)) => return tracing::debug!(%error, "a client broke off"),
+        Ok(Ok(_)) => {}
+    }
+    let failed = |message: String| Reply::Failed { message, hints: Vec::new() };
+    let last = match serde_json::from_slice::<Request>(&line) {
+        Err(error) => failed(format!("not a request: {error}")),
+        Ok(Request { version, .. }) if version > CONTROL_VERSION => failed(format!(
+            "the supervisor speaks version {CONTROL_VERSION} of its language, not {version}: stop and start the machine"
+        )),
+        Ok(Request { call, .. }) => match answer(call, shared, &stream).await {
+            Ok(last) => last,
+            Err(error) => return tracing::debug!(%error, "a client did not wait for its answer"),
+        },
+    };
+    if let Err(error) = send(&stream, &last).await {
+        tracing::debug!(%error, "a client did not wait for its answer");
+    }
+}
+
+async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Result<Reply> {
+    let mut notices = shared.notices.subscribe();
+    let wait_running = matches!(call, Call::WaitRunning);
+    let command = match call {
+        Call::Status => return Ok(Reply::Status(shared.board.borrow().status.clone())),
+        Call::WaitRunning => None,
+        Call::Stop { deadline_ms } => Some(Command::Stop { deadline: Duration::from_millis(deadline_ms) }),
+        Call::Kill => Some(Command::Kill),
+    };
+    if let Some(command) = command {
+        // Nobody takes commands once the machine has ended; the board then says how.
+        let _ = shared.commands.send(command);
+    }
+    loop {
+        let board = shared.board.borrow_and_update().clone();
+        let over = match board.end {
+            Some(end) => Some(end),
+            None if wait_running && matches!(board.status.state, RunState::Running | RunState::Paused) => {
+                Some(Reply::Status(board.status))
+            }
+            None => None,
+        };
+        if let Some(last) = over {
+            while let Ok(text) = notices.try_recv() {
+                send(stream, &Reply::Progress { text }).await?;
+            }
+            return Ok(last);
+        }
+        tokio::select! {
+            changed = shared.board.changed() => if changed.is_err() {
+                return Err(std::io::ErrorKind::BrokenPipe.into());
+            },
+            notice = notices.recv() => match notice {
+                Ok(text) => send(stream, &Reply::Progress { text }).await?,
+                // Too slow for some lines: the next ones will do.
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return Err(std::io::ErrorKind::BrokenPipe.into()),
+            },
+        }
+    }
+}
+
+async fn send(mut stream: &Stream, reply: &Reply) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
+    line.push(b'\n');
+    tokio::time::timeout(PATIENCE, stream.write_all(&line)).await?
+}

@@ -1,0 +1,378 @@
+//! The driver.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use machine_core::{
+    Capabilities, Code, Driver, Endpoints, Error, MachineName, MachineRef, MachineSpec, MachineState, Observation, Reporter,
+    Result, ResultExt, SshTarget, Work,
+};
+use machine_images::Arch;
+use serde_json::Value;
+use tokio::time::sleep;
+
+use super::options::QemuOptions;
+use super::preflight;
+use super::presence::Presence;
+use super::state::DriverState;
+use crate::control::{Call, Reply, RunState, Status};
+use crate::disk::DiskTool;
+use crate::facts::HostFacts;
+use crate::last_exit::LastExit;
+use crate::log_tail;
+use crate::machine_files::{MachineFiles, data_disk, os_disk};
+use crate::probe::Search;
+use crate::qemu_process::QemuProcess;
+use crate::qmp::Qmp;
+use crate::run_file::RunFile;
+use crate::shutdown::Shutdown;
+use crate::supervisor::{ImageLookup, SuperviseConfig};
+use crate::verdict_file::load_verdicts;
+
+/// Our own image, which is meant when none is named.
+const OWN_IMAGE: &str = "machine";
+/// How long a supervisor may take from its launch until it listens.
+const LISTEN: Duration = Duration::from_secs(15);
+/// How long a machine may take to run. The supervisor's own limits are shorter; this is for one that hangs.
+const RUNNING: Duration = Duration::from_secs(150);
+/// How long a supervisor may take to say how its machine is.
+const STATUS: Duration = Duration::from_millis(500);
+/// What a stop may take beyond its deadline: `quit`, then SIGKILL.
+const BEYOND_DEADLINE: Duration = Duration::from_secs(30);
+/// What a user reads who finds a QEMU without a supervisor.
+const ORPHAN: &str = "its supervisor is gone: the next start, stop or ssh brings a new one";
+
+/// Starts the process that looks after a machine.
+pub trait Launcher: Send + Sync {
+    /// Starts, detached from this process, one that calls [`crate::supervise`] for the machine `name`, and returns
+    /// at once. Its command line has `name` as one argument.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn launch(&self, name: &MachineName) -> Result<()>;
+}
+
+/// What the driver needs from outside.
+#[derive(Clone)]
+pub struct QemuConfig {
+    /// Where images come from.
+    pub image: ImageLookup,
+    /// Where QEMU is looked for.
+    pub search: Search,
+    /// A short folder, this user's alone, for sockets.
+    pub runtime: PathBuf,
+    /// The file that remembers which accelerators work here; machines lie on the same volume.
+    pub verdicts: PathBuf,
+    /// Starts supervisors.
+    pub launcher: Arc<dyn Launcher>,
+}
+
+/// Machines under QEMU on this computer.
+#[derive(Clone)]
+pub struct QemuDriver {
+    config: QemuConfig,
+}
+
+impl QemuDriver {
+    /// A driver. Touches nothing.
+    pub fn new(config: QemuConfig) -> Self {
+        Self { config }
+    }
+
+    /// What [`crate::supervise`] needs for `machine`.
+    ///
+    /// # Errors
+    /// For a machine that has no disks yet, or whose settings cannot be understood.
+    pub fn supervise_config(&self, machine: MachineRef<'_>) -> Result<SuperviseConfig> {
+        let state = DriverState::required(machine.record)?;
+        let spec = &machine.record.spec;
+        let options = QemuOptions::of(spec)?;
+        Ok(SuperviseConfig {
+            machine: machine.record.name.to_string(),
+            dir: machine.dir.to_owned(),
+            files: MachineFiles::new(machine.dir, &self.config.runtime, &state.token),
+            token: state.token,
+            image_digest: state.image_digest,
+            image: self.config.image.clone(),
+            cpus: spec.cpus,
+            memory_mib: spec.memory_mib,
+            accelerator: options.accelerator()?,
+            extra_arguments: options.arguments,
+            ports: state.ports,
+            search: self.config.search.clone(),
+            verdicts: self.config.verdicts.clone(),
+        })
+    }
+
+    /// Launches a supervisor for a machine whose QEMU runs without one, and does not wait for it. Returns whether it was so.
+    /// Costs microseconds for a machine that is off or looked after.
+    ///
+    /// # Errors
+    /// When a supervisor cannot be launched.
+    pub fn adopt_if_orphaned(&self, machine: MachineRef<'_>) -> Result<bool> {
+        let Some(presence) = self.presence(machine) else { return Ok(false) };
+        if presence.is_supervised() || presence.live_qemu().is_none() || presence.is_locked() {
+            return Ok(false);
+        }
+        self.config.launcher.launch(&machine.record.name)?;
+        Ok(true)
+    }
+
+    fn presence<'a>(&self, machine: MachineRef<'a>) -> Option<Presence<'a>> {
+        Presence::of(machine.dir, &self.config.runtime, DriverState::of(machine.record).as_ref())
+    }
+
+    async fn facts(&self, arch: Arch) -> Result<HostFacts> {
+        let search = self.config.search.clone();
+        tokio::task::spawn_blocking(move || crate::probe::probe(&search, arch))
+            .await
+            .context(|| "cannot look for QEMU".into())?
+    }
+
+    async fn launch(&self, machine: MachineRef<'_>, presence: &Presence<'_>) -> Result<()> {
+        log_tail::rotate(&presence.files.supervisor_log());
+        LastExit::forget(machine.dir)?;
+        self.config.launcher.launch(&machine.record.name)?;
+        let began = Instant::now();
+        while !presence.is_supervised() {
+            if let Some(exit) = LastExit::read(machine.dir) {
+                return Err(exit.into_error());
+            }
+            if began.elapsed() > LISTEN {
+                let error = format!("the machine's supervisor did not come up within {} s", LISTEN.as_secs());
+                return Err(with_log(Error::new(Code::TimedOut, error), presence));
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
+    /// Asks a supervisor until its machine runs.
+    async fn wait_running(&self, presence: &Presence<'_>, reporter: &Reporter) -> Result<Status> {
+        let reporter = reporter.clone();
+        match presence.ask(Call::WaitRunning, RUNNING, move |text| reporter.info(text)).await {
+            Ok(Reply::Status(status)) => Ok(status),
+            Ok(Reply::Failed { message, hints }) => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
+            Ok(Reply::Ended { .. } | Reply::Progress { .. }) => Err(Error::other("it was stopped while it was starting")),
+            Err(error) => Err(match LastExit::read(presence.dir) {
+                Some(exit) => exit.into_error(),
+                None => with_log(error, presence),
+            }),
+        }
+    }
+
+    /// Without a supervisor and without hope for one: the same steps, from here.
+    async fn stop_directly(&self, presence: &Presence<'_>, deadline: Duration, reporter: &Reporter) -> Result<bool> {
+        let Some(identity) = presence.live_qemu() else { return Ok(false) };
+        let forced = AtomicBool::new(false);
+        let deadline = tokio::time::Instant::now() + deadline;
+        let monitor = Qmp::connect(&presence.files.qmp_socket(), Duration::from_secs(3)).await;
+        let qmp = monitor.as_ref().ok().map(|(qmp, _)| qmp);
+        let say = |text: &str| reporter.info(text);
+        let steps =
+            Shutdown { qmp, identity: &identity, paused: true, deadline: Some(deadline), forced: &forced, say: &say };
+        let mut process = QemuProcess::adopt(identity.clone());
+        tokio::select! {
+            _ = process.exited() => {}
+            result = steps.run() => result?,
+        }
+        presence.tidy(Some(LastExit::clean("it was stopped, as asked")))?;
+        Ok(forced.into_inner())
+    }
+}
+
+#[async_trait]
+impl Driver for QemuDriver {
+    fn name(&self) -> &'static str {
+        "qemu"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { power: true, resources: true, local: true }
+    }
+
+    async fn preflight(&self, spec: &mut MachineSpec, reporter: &Reporter) -> Result<()> {
+        // Wrong words first: they need no look at the computer.
+        QemuOptions::of(spec)?.accelerator()?;
+        let name = spec.image.as_deref().unwrap_or(OWN_IMAGE);
+        let image = (self.config.image)(name).map_err(|error| error.with_code(Code::PreCreate))?;
+        let facts = self.facts(image.arch).await.map_err(|error| error.with_code(Code::PreCreate))?;
+        preflight::fill_in(spec, &facts);
+        let verdicts = load_verdicts(&self.config.verdicts);
+        let storage = self.config.verdicts.parent().unwrap_or(&self.config.verdicts);
+        preflight::check(spec, &image, &facts, &verdicts, &self.config.runtime, storage, reporter)
+    }
+
+    async fn create(&self, work: Work<'_>) -> Result<Value> {
+        let machine = work.machine;
+        let spec = &machine.record.spec;
+        let image = (self.config.image)(spec.image.as_deref().unwrap_or(OWN_IMAGE))?;
+        let tool = self.facts(image.arch).await?.qemu.map(|qemu| DiskTool::new(qemu.img)).ok_or_else(|| {
+            Error::other("QEMU was not found on this computer").hint("`machine doctor` says how to install it")
+        })?;
+        let earlier = DriverState::of(machine.record);
+        let state = DriverState::new(earlier, image.digest, image.disk);
+        work.checkpoint.save("disks", &state.to_value()?)?;
+        // An earlier attempt may have come further than this one.
+        self.remove(work).await?;
+        let (overlay, data) = (os_disk(machine.dir), data_disk(machine.dir));
+        for disk in [&overlay, &data] {
+            crate::machine_files::gone(std::fs::remove_file(disk))
+                .context(|| format!("cannot remove the disk {} of an earlier attempt", disk.display()))?;
+        }
+        tool.create_overlay(&state.base_disk, &image.format, &overlay).await?;
+        tool.create_empty(&data, spec.disk_mib).await?;
+        state.to_value()
+    }
+
+    async fn start(&self, work: Work<'_>) -> Result<Endpoints> {
+        let machine = work.machine;
+        let mut state = DriverState::required(machine.record)?;
+        let presence = self.presence(machine).ok_or_else(|| Error::other("nothing is known of the machine"))?;
+        let launched = !presence.settled().await;
+        if launched {
+            if let Some(missing) = [os_disk(machine.dir), data_disk(machine.dir)].iter().find(|disk| !disk.exists()) {
+                return Err(Error::new(Code::NotFound, format!("the machine's disk {} is gone", missing.display())));
+            }
+            // The token by which everything is found that is about to be started.
+            work.checkpoint.save("process", &state.to_value()?)?;
+            self.launch(machine, &presence).await?;
+        }
+        let status = self.wait_running(&presence, work.reporter).await?;
+        let ports = status.ports.ok_or_else(|| Error::other("the machine runs, and its ports are not known"))?;
+        if launched {
+            for warning in status.warnings {
+                work.reporter.warn(warning);
+            }
+        }
+        if state.ports != Some(ports) {
+            state.ports = Some(ports);
+            work.checkpoint.save("ports", &state.to_value()?)?;
+        }
+        Ok(ports.into())
+    }
+
+    async fn stop(&self, work: Work<'_>, deadline: Duration) -> Result<bool> {
+        let Some(presence) = self.presence(work.machine) else { return Ok(false) };
+        if !presence.settled().await {
+            if presence.live_qemu().is_none() {
+                return Ok(false);
+            }
+            if let Err(error) = self.launch(work.machine, &presence).await {
+                tracing::warn!(%error, "no supervisor adopts the machine");
+                return self.stop_directly(&presence, deadline, work.reporter).await;
+            }
+        }
+        let call = Call::Stop { deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX) };
+        let reporter = work.reporter.clone();
+        let reply = presence.ask(call, deadline.saturating_add(BEYOND_DEADLINE), move |text| reporter.info(text)).await;
+        match reply {
+            Ok(Reply::Ended { forced }) => return Ok(forced),
+            Ok(other) => tracing::warn!(?other, "the supervisor did not stop the machine"),
+            Err(error) => tracing::warn!(%error, "the supervisor did not stop the machine"),
+        }
+        if presence.live_qemu().is_none() {
+            return Ok(false);
+        }
+        work.reporter.info("its supervisor did not stop it: ending it by force");
+        self.kill(work).await?;
+        Ok(true)
+    }
+
+    async fn kill(&self, work: Work<'_>) -> Result<()> {
+        let Some(presence) = self.presence(work.machine) else { return Ok(()) };
+        presence.end_all().await?;
+        let forgotten = RunFile::read(work.machine.dir).map(|_| LastExit::clean("it was ended by force, as asked"));
+        presence.tidy(forgotten)
+    }
+
+    async fn remove(&self, work: Work<'_>) -> Result<()> {
+        self.kill(work).await
+    }
+
+    async fn observe(&self, machine: MachineRef<'_>) -> Observation {
+        let Some(presence) = self.presence(machine) else { return Observation::of(MachineState::Missing) };
+        let mut unheard = ORPHAN;
+        if presence.is_supervised() {
+            match presence.ask(Call::Status, STATUS, drop).await {
+                Ok(Reply::Status(status)) => return supervised(status),
+                // It may just have ended; otherwise what it noted is still true.
+                Ok(_) | Err(_) => unheard = "its supervisor does not answer",
+            }
+        }
+        if let Some(run) = presence.live_run() {
+            let mut warnings = run.warnings;
+            warnings.push(unheard.to_owned());
+            return Observation { state: MachineState::Running, endpoints: run.ports.map(Into::into), warnings };
+        }
+        if presence.live_qemu().is_some() {
+            return Observation { warnings: vec![unheard.to_owned()], ..Observation::of(MachineState::Running) };
+        }
+        if presence.is_locked() {
+            return Observation::of(MachineState::Starting);
+        }
+        switched_off(machine)
+    }
+
+    fn endpoints(&self, machine: MachineRef<'_>) -> Option<Endpoints> {
+        let run = RunFile::read(machine.dir)?;
+        let ports = run.ports?;
+        let runs = crate::control::is_listening(&run.control_socket) || run.qemu.is_alive();
+        runs.then(|| ports.into())
+    }
+
+    fn ssh_target(&self, machine: MachineRef<'_>, endpoints: Endpoints) -> SshTarget {
+        SshTarget {
+            address: endpoints.ssh,
+            user: machine.record.spec.ssh_user.clone(),
+            key: machine.dir.join("id_ed25519"),
+            host_key: machine.record.host_key.clone().unwrap_or_default(),
+            machine: machine.record.name.to_string(),
+        }
+    }
+}
+
+fn supervised(status: Status) -> Observation {
+    let state = match status.state {
+        RunState::Starting => MachineState::Starting,
+        RunState::Running => MachineState::Running,
+        RunState::Paused => MachineState::Paused,
+        RunState::Stopping => MachineState::Stopping,
+    };
+    Observation { state, endpoints: status.ports.map(Into::into), warnings: status.warnings }
+}
+
+/// A machine that does not run: whether it could, and whether its last run ended as it should.
+fn switched_off(machine: MachineRef<'_>) -> Observation {
+    let disks = [os_disk(machine.dir), data_disk(machine.dir)];
+    if disks.iter().any(|disk| !disk.exists()) {
+        return Observation::of(MachineState::Missing);
+    }
+    if let Some(state) = DriverState::of(machine.record)
+        && !state.base_disk.exists()
+    {
+        return Observation::of(MachineState::Broken(format!(
+            "the disk of its image is gone ({}): `machine image` gets or builds images",
+            state.base_disk.display()
+        )));
+    }
+    match LastExit::read(machine.dir) {
+        Some(exit) if !exit.clean => Observation::of(MachineState::Broken(exit.describe())),
+        Some(_) => Observation::of(MachineState::Stopped),
+        None if RunFile::read(machine.dir).is_some() => Observation {
+            warnings: vec!["its last run ended without a shutdown (this computer went off, or its processes were killed)".to_owned()],
+            ..Observation::of(MachineState::Stopped)
+        },
+        None => Observation::of(MachineState::Stopped),
+    }
+}
+
+/// The error with the last lines of the supervisor's log.
+fn with_log(error: Error, presence: &Presence<'_>) -> Error {
+    log_tail::last_lines(&presence.files.supervisor_log(), 0, 5)
+        .into_iter()
+        .fold(error, |error, line| error.hint(format!("its log says: {line}")))
+}

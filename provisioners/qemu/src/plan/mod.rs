@@ -1,0 +1,13 @@
+//! From facts and wishes to QEMU's command line: pure, so that every host can be planned for on every host.
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod accepted;
+mod arguments;
+mod choice;
+mod limits;
+mod request;
+#[cfg(test)]
+mod tests;
+
+pub use request::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan};

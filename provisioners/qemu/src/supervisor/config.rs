@@ -1,0 +1,53 @@
+//! What a supervisor is given.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use machine_core::Result;
+use machine_images::Image;
+
+use crate::machine_files::MachineFiles;
+use crate::plan::AcceleratorChoice;
+use crate::probe::Search;
+use crate::run_file::Ports;
+
+/// Finds an image by a name or by the SHA-256 of its disk: only one that is whole and on this computer.
+pub type ImageLookup = Arc<dyn Fn(&str) -> Result<Image> + Send + Sync>;
+
+/// One machine, as its supervisor needs to know it.
+#[derive(Clone)]
+pub struct SuperviseConfig {
+    /// Its name; also an argument of the supervisor's own command line, by which that process is known.
+    pub machine: String,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its files.
+    pub files: MachineFiles,
+    /// The UUID among QEMU's arguments.
+    pub token: String,
+    /// The image that its OS disk is an overlay of, by digest.
+    pub image_digest: String,
+    /// Where images come from.
+    pub image: ImageLookup,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Memory, MiB.
+    pub memory_mib: u64,
+    /// Which accelerator to use.
+    pub accelerator: AcceleratorChoice,
+    /// The user's own arguments for QEMU.
+    pub extra_arguments: Vec<String>,
+    /// The ports of the last run, taken again when they are free.
+    pub ports: Option<Ports>,
+    /// Where QEMU is looked for.
+    pub search: Search,
+    /// The file that remembers which accelerators work here.
+    pub verdicts: PathBuf,
+}
+
+impl fmt::Debug for SuperviseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SuperviseConfig").field("machine", &self.machine).field("dir", &self.dir).finish_non_exhaustive()
+    }
+}

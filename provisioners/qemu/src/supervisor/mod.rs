@@ -1,0 +1,10 @@
+//! The process of one running machine.
+
+mod bring_up;
+mod config;
+mod lifecycle;
+mod obituary;
+mod run;
+
+pub use config::{ImageLookup, SuperviseConfig};
+pub use lifecycle::supervise;

@@ -1,0 +1,25 @@
+//! Machines from create to rm, with a scripted QEMU: real processes, sockets, signals and files.
+//!
+//! The test binary is started again as each supervisor and as each fake QEMU (the two ignored tests below), so that they
+//! are processes that can be killed.
+#![cfg(unix)]
+
+mod accelerators;
+mod adoption;
+mod ends;
+mod fake_qemu;
+mod house;
+mod ports;
+mod starts;
+
+#[test]
+#[ignore = "the process of a supervisor, started by the other tests"]
+fn the_supervisor() {
+    house::supervise();
+}
+
+#[test]
+#[ignore = "the process of a fake QEMU, started by supervisors"]
+fn the_fake_qemu() {
+    fake_qemu::run();
+}

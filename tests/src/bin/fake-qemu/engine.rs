@@ -1,0 +1,107 @@
+//! An engine: as much of Docker's API, over mutual TLS, as tells a client that it is there.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+/// An engine with the certificates of its machine.
+pub struct Engine {
+    tls: Arc<ServerConfig>,
+    mute: bool,
+}
+
+impl Engine {
+    /// The engine of the machine whose seed disk this is.
+    pub fn new(seed: &Path, mute: bool) -> Self {
+        let files = files_of(seed);
+        let pem = |name: &str| files[&format!("seed/docker/{name}")].clone();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(&pem("ca.pem")).unwrap()).unwrap();
+        let clients =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
+        let chain = vec![CertificateDer::from_pem_slice(&pem("server.pem")).unwrap()];
+        let key = PrivateKeyDer::from_pem_slice(&pem("server-key.pem")).unwrap();
+        let tls = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain, key)
+            .unwrap();
+        Self { tls: Arc::new(tls), mute }
+    }
+
+    /// Answers whoever has the right certificate.
+    pub fn serve(&self, listener: &TcpListener) {
+        for client in listener.incoming().flatten() {
+            let (tls, mute) = (Arc::clone(&self.tls), self.mute);
+            std::thread::spawn(move || {
+                if mute {
+                    std::thread::park();
+                }
+                let _the_client_has_gone = answer(tls, client);
+            });
+        }
+    }
+}
+
+/// The files of the seed: a tar archive as it is on the disk.
+fn files_of(seed: &Path) -> HashMap<String, Vec<u8>> {
+    let mut archive = tar::Archive::new(File::open(seed).unwrap());
+    let entries = archive.entries().unwrap().map(|entry| {
+        let mut entry = entry.unwrap();
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).unwrap();
+        (entry.path().unwrap().to_string_lossy().into_owned(), bytes)
+    });
+    entries.collect()
+}
+
+fn answer(tls: Arc<ServerConfig>, client: TcpStream) -> std::io::Result<()> {
+    let connection = ServerConnection::new(tls).map_err(std::io::Error::other)?;
+    let mut stream = BufReader::new(StreamOwned::new(connection, client));
+    loop {
+        let mut request = String::new();
+        if stream.read_line(&mut request)? == 0 {
+            return Ok(());
+        }
+        let mut header = request.clone();
+        while !header.trim_end().is_empty() {
+            header.clear();
+            if stream.read_line(&mut header)? == 0 {
+                return Ok(());
+            }
+        }
+        let mut words = request.split(' ');
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let (kind, body) = match path.rsplit('/').next() {
+            Some("_ping") => ("text/plain", "OK".to_owned()),
+            Some("version") => ("application/json", version()),
+            _ => ("application/json", "{}".to_owned()),
+        };
+        let shown = if method == "HEAD" { "" } else { &body };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.get_mut().write_all(format!("{head}{shown}").as_bytes())?;
+        stream.get_mut().flush()?;
+    }
+}
+
+fn version() -> String {
+    serde_json::json!({
+        "Platform": { "Name": "played" }, "Version": "26.1.5", "ApiVersion": "1.45", "MinAPIVersion": "1.24",
+        "GitCommit": "0", "GoVersion": "go1", "Os": "linux", "Arch": "amd64", "KernelVersion": "6.12.1-played",
+        "BuildTime": "2026-01-01T00:00:00Z",
+    })
+    .to_string()
+}

@@ -1,0 +1,87 @@
+//! What the program says of itself.
+
+use machine_tests::{Scene, find_program};
+
+/// Every command; one that is missing here fails the first test below.
+const COMMANDS: &[&str] = &[
+    "active",
+    "config",
+    "create",
+    "doctor",
+    "env",
+    "image",
+    "inspect",
+    "ip",
+    "kill",
+    "logs",
+    "ls",
+    "restart",
+    "rm",
+    "ssh",
+    "start",
+    "status",
+    "stop",
+    "url",
+    "version",
+    "completions",
+];
+
+#[test]
+fn help_lists_every_command_and_is_data() {
+    let scene = Scene::new();
+    let run = scene.run("--help");
+    run.ok();
+    assert_eq!(run.stderr, "");
+    let listed = run.text().lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let listed: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(listed, [COMMANDS, &["help"]].concat());
+    insta::assert_snapshot!("help", run.text());
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let scene = Scene::new();
+    for command in COMMANDS {
+        let run = scene.machine([command, "--help"]);
+        assert_eq!(run.ok().stderr, "");
+        insta::assert_snapshot!(format!("help_{command}"), run.text());
+        assert_eq!(scene.machine(["help", command]).ok().text(), run.text(), "`help {command}` is `{command} --help`");
+    }
+}
+
+#[test]
+fn every_image_command_explains_itself() {
+    let scene = Scene::new();
+    for command in ["ls", "pull", "import", "build", "rm", "show"] {
+        let run = scene.machine(["image", command, "--help"]);
+        assert_eq!(run.ok().stderr, "");
+        insta::assert_snapshot!(format!("help_image_{command}"), run.text());
+    }
+}
+
+#[test]
+fn the_version_is_one_line_whichever_way_it_is_asked_for() {
+    let scene = Scene::new();
+    let version = scene.run("version").ok().line().to_owned();
+    assert!(version.starts_with("machine 0."), "{version}");
+    for words in ["--version", "-v"] {
+        assert_eq!(scene.run(words).ok().line(), version);
+    }
+}
+
+#[test]
+fn completion_scripts_parse_in_their_shells() {
+    let scene = Scene::new();
+    for (shell, check) in [("bash", "-n"), ("zsh", "-n"), ("fish", "--no-execute")] {
+        let script = scene.machine(["completions", shell]).ok().stdout.clone();
+        let file = scene.path(&format!("completions.{shell}"));
+        std::fs::write(&file, &script).unwrap();
+        let run = scene
+            .program(find_program(shell))
+            .args([check.as_ref(), file.as_os_str()])
+            .env("HOME", scene.path("docker"));
+        assert_eq!(run.run().ok().stderr, "", "{shell} has something to say");
+        let text = String::from_utf8(script).unwrap();
+        assert!(text.contains("--engine-opt") && !text.contains("supervise"), "{shell}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Looking at machines that are off: rows, states, and docker-machine's words for what they do not have.
+
+use machine_tests::{Record, Scene};
+use serde_json::json;
+
+fn scene() -> Scene {
+    let scene = Scene::new();
+    Record::new("web10").put(&scene);
+    Record::new("web9").with("spec.memory_mib", json!(4096)).put(&scene);
+    Record::new("Alpha").with("phase", json!("created")).put(&scene);
+    Record::new("half").with("phase", json!("creating")).with("driver_state", json!(null)).put(&scene);
+    scene
+}
+
+#[test]
+fn ls_shows_a_row_for_each_machine_in_natural_order() {
+    let scene = scene();
+    let run = scene.run("ls");
+    assert_eq!(run.ok().stderr, "");
+    insta::assert_snapshot!(run.text());
+    assert_eq!(scene.run("list").ok().text(), run.text());
+}
+
+#[test]
+fn ls_as_json_is_a_contract() {
+    let run = scene().run("ls --format json");
+    assert_eq!(run.ok().stderr, "");
+    insta::assert_snapshot!(run.text());
+}
+
+#[test]
+fn ls_quiet_prints_names_alone() {
+    let scene = scene();
+    assert_eq!(scene.run("ls -q").ok().text(), "Alpha\nhalf\nweb9\nweb10\n");
+    assert_eq!(scene.run("ls -q --format json").ok().json(), json!(["Alpha", "half", "web9", "web10"]));
+}
+
+#[test]
+fn an_empty_store_has_no_machines_and_is_not_made_by_looking() {
+    let scene = Scene::new();
+    insta::assert_snapshot!(scene.run("ls").ok().text(), @"NAME   ACTIVE   DRIVER   STATE   URL   SWARM   DOCKER   ERRORS");
+    assert_eq!(scene.run("ls -q").ok().text(), "");
+    assert_eq!(scene.run("ls --format json").ok().json(), json!([]));
+    assert!(!scene.store().exists());
+}
+
+#[test]
+fn status_is_one_word() {
+    let scene = scene();
+    assert_eq!(scene.status("web9"), "Stopped");
+    assert_eq!(scene.status("Alpha"), "Stopped");
+    let half = scene.run("status half");
+    assert_eq!(half.ok().line(), "Error");
+    half.says("machine create half").says("machine rm half");
+}
+
+#[test]
+fn inspect_as_json_is_a_contract() {
+    let scene = scene();
+    let run = scene.run("inspect web9");
+    assert_eq!(run.ok().stderr, "");
+    insta::assert_snapshot!(run.text().replace(scene.store().to_str().unwrap(), "STORE"));
+}
+
+#[test]
+fn a_machine_that_is_off_has_no_address() {
+    let scene = scene();
+    for command in ["ip", "url", "env", "config", "version", "ssh"] {
+        let run = scene.machine([command, "web9"]);
+        run.exits(1).prints_nothing().says("Host is not running").fails_clearly();
+    }
+    scene.run("ssh web9 true").says("Error: Cannot run SSH command");
+    scene.command(["active"]).env("DOCKER_HOST", "tcp://127.0.0.1:42376").run().exits(1).says("No active host found");
+}
+
+#[test]
+fn stopping_what_is_off_is_an_error_in_docker_machines_words() {
+    let scene = scene();
+    for command in ["stop", "kill"] {
+        scene.machine([command, "web9"]).exits(1).prints_nothing().says("Machine \"web9\" is already stopped.");
+    }
+}
+
+#[test]
+fn a_half_made_machine_is_not_started_but_says_what_to_do() {
+    let scene = scene();
+    for command in ["start", "stop", "restart", "kill"] {
+        scene
+            .machine([command, "half"])
+            .exits(1)
+            .prints_nothing()
+            .says("machine create half")
+            .says("machine rm half")
+            .fails_clearly();
+    }
+}
+
+#[test]
+fn of_several_machines_all_must_exist_or_nothing_is_done() {
+    let scene = Scene::new();
+    scene.run("create --no-wait dev").ok();
+    scene.run("stop dev nope").exits(1).says("\"nope\" does not exist");
+    assert_eq!(scene.status("dev"), "Running");
+}
+
+#[test]
+fn the_machine_called_default_is_meant_when_none_is_named() {
+    let scene = Scene::new();
+    Record::new("default").put(&scene);
+    assert_eq!(scene.run("status").ok().line(), "Stopped");
+    assert_eq!(scene.run("inspect").ok().json()["name"], "default");
+    scene.run("url").exits(1).says("Host is not running");
+}

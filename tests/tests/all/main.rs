@@ -1,0 +1,19 @@
+//! The real program, with a QEMU that is played (fast) and with real machines (names that begin with `vm_`).
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod bad_input;
+mod broken_store;
+mod connection;
+mod containment;
+mod crash;
+mod faults;
+mod help;
+mod life;
+mod look;
+mod output;
+mod shells;
+mod vm_crash;
+mod vm_kill;
+mod vm_life;
+mod vm_two;

@@ -1,0 +1,201 @@
+//! From nothing to a running Docker host, for real.
+
+use std::fs;
+use std::io::Write as _;
+use std::time::Duration;
+
+use machine_tests::{Run, Scene, Terminal, find_program, listeners, process};
+
+/// How long a machine may take to boot where other work goes on and QEMU emulates.
+pub const BOOT: Duration = Duration::from_secs(240);
+
+/// Creates `dev` and waits for its engine.
+#[track_caller]
+pub fn create(scene: &Scene, name: &str) -> Run {
+    let run = scene.command(["create", "--cpus", "2", "--memory", "1g", name]).limit(BOOT).run();
+    run.ok().prints_nothing();
+    run
+}
+
+/// Runs `machine` with these words, which may boot something.
+#[track_caller]
+pub fn slowly(scene: &Scene, line: &str) -> Run {
+    scene.command(line.split(' ')).limit(BOOT).run()
+}
+
+/// Runs a line of bash with Docker's variables of `name` set.
+#[track_caller]
+pub fn docker(scene: &Scene, name: &str, line: &str) -> Run {
+    let script = format!("eval \"$(machine env {name})\" || exit 99\n{line}");
+    scene.shell("bash", &script).env("DOCKER_BUILDKIT", "0").limit(Duration::from_secs(120)).run()
+}
+
+/// An image made of nothing but busybox, as a tar archive: no registry can be reached.
+pub fn busybox(scene: &Scene) -> std::path::PathBuf {
+    let path = scene.path("busybox.tar");
+    let mut archive = tar::Builder::new(fs::File::create(&path).unwrap());
+    archive.append_path_with_name(find_program("busybox"), "bin/busybox").unwrap();
+    for name in ["sh", "cat", "echo", "ls", "sleep", "true", "wget", "nc", "ping"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        header.set_mode(0o777);
+        archive.append_link(&mut header, format!("bin/{name}"), "busybox").unwrap();
+    }
+    archive.into_inner().unwrap().flush().unwrap();
+    path
+}
+
+/// Brings the image `box` into a machine's engine.
+#[track_caller]
+pub fn import_busybox(scene: &Scene, name: &str) {
+    docker(scene, name, &format!("docker import -c 'CMD [\"sh\"]' {} box >/dev/null", busybox(scene).display())).ok();
+}
+
+#[test]
+fn vm_a_machine_from_nothing_runs_builds_and_keeps_what_docker_users_expect() {
+    let scene = Scene::real();
+    let created = create(&scene, "dev");
+    created.says("Docker is up and running!");
+    let url = scene.run("url dev").ok().line().to_owned();
+
+    looks(&scene, &url);
+    runs_and_builds(&scene);
+    logs_in(&scene);
+    sits_at_a_terminal(&scene);
+    is_a_guest_and_not_a_neighbour(&scene);
+    refuses_another_host_key(&scene);
+    survives_stop_and_start(&scene, &url);
+}
+
+fn looks(scene: &Scene, url: &str) {
+    let row = &scene.run("ls --format json").ok().json()[0];
+    assert_eq!(
+        (row["state"].as_str(), row["url"].as_str(), row["memory_mib"].as_u64()),
+        (Some("Running"), Some(url), Some(1024))
+    );
+    let version = scene.run("version dev").ok().line().to_owned();
+    assert_eq!(row["docker_version"], format!("v{version}"), "{row}");
+    assert!(scene.run("ls").ok().text().contains(&version));
+    let inspected = scene.run("inspect dev").ok().json();
+    assert_eq!((inspected["phase"].as_str(), inspected["url"].as_str()), (Some("ready"), Some(url)), "{inspected}");
+    assert!(scene.run("logs --serial -n 5000 dev").ok().text().contains("Linux version "));
+    scene.run("start dev").exits(1).says("Machine \"dev\" is already running.");
+}
+
+fn runs_and_builds(scene: &Scene) {
+    import_busybox(scene, "dev");
+    assert!(docker(scene, "dev", "docker version").ok().text().contains("Server:"));
+    let run = docker(scene, "dev", "docker run --rm box echo hello; docker run --rm box sh -c 'exit 7'");
+    assert_eq!((run.text(), run.code()), ("hello\n", 7), "{run}");
+    let piped = docker(scene, "dev", "echo through | docker run --rm -i box cat");
+    assert_eq!(piped.ok().line(), "through");
+
+    let context = scene.path("context");
+    fs::create_dir(&context).unwrap();
+    fs::write(context.join("hello"), "built here\n").unwrap();
+    let file = "FROM box\nCOPY hello /hello\nRUN cat /hello /hello > /twice\nCMD [\"cat\", \"/twice\"]\n";
+    fs::write(context.join("Dockerfile"), file).unwrap();
+    docker(scene, "dev", &format!("docker build -t built {}", context.display())).ok();
+    assert_eq!(docker(scene, "dev", "docker run --rm built").ok().text(), "built here\nbuilt here\n");
+
+    docker(scene, "dev", "docker volume create keep && docker run --rm -v keep:/v box sh -c 'echo kept > /v/file'")
+        .ok();
+    let context = scene
+        .shell("sh", "docker --context dev ps --format '{{.Names}}' && docker --context dev info --format '{{.Name}}'")
+        .run();
+    assert_eq!(context.ok().line(), "dev", "no containers; the host's name");
+}
+
+fn logs_in(scene: &Scene) {
+    let ssh = |words: &[&str]| scene.machine(["ssh", "dev"].iter().chain(words));
+    ssh(&["--", "exit 7"]).exits(7).prints_nothing();
+    ssh(&["exit", "7"]).exits(7);
+    ssh(&["nosuchcommand"]).exits(127);
+    assert_eq!(ssh(&["id", "-un"]).ok().line(), "docker");
+    ssh(&["docker", "ps"]).ok();
+    ssh(&["docker", "compose", "version"]).ok();
+    ssh(&["sudo", "-n", "true"]).ok();
+    let both = ssh(&["echo out; echo err >&2"]);
+    assert_eq!((both.ok().text(), both.stderr.as_str()), ("out\n", "err\n"), "{both}");
+
+    let mut bytes = vec![0; 5 << 20];
+    std::io::Read::read_exact(&mut fs::File::open("/dev/urandom").unwrap(), &mut bytes).unwrap();
+    let through = scene.command(["ssh", "dev", "cat"]).stdin(bytes.clone()).run();
+    assert!(through.ok().stdout == bytes, "5 MiB came back as {} other bytes", through.stdout.len());
+}
+
+fn sits_at_a_terminal(scene: &Scene) {
+    let mut terminal = Terminal::open(scene, 33, 101, "machine ssh dev; echo left=$?");
+    terminal.types("stty size; tty\n");
+    terminal.shows("33 101");
+    terminal.shows("/dev/pts/");
+    // Ctrl-C ends what runs there, and neither the shell there nor the command here.
+    terminal.types("sleep 1000 || echo inter'rupt'ed\n");
+    terminal.types("echo be'gun'\n");
+    terminal.types("\x03");
+    terminal.types("echo still=$((40+2))\n");
+    terminal.shows("still=42");
+    terminal.types("exit 5\n");
+    terminal.shows("left=5");
+    terminal.ends().ok();
+}
+
+fn is_a_guest_and_not_a_neighbour(scene: &Scene) {
+    let ssh = |line: &str| scene.machine(["ssh", "dev", line]);
+    // The metadata service of a cloud host would answer here.
+    let link_local = ssh("curl --silent --show-error --max-time 20 http://169.254.169.254/");
+    assert_eq!(link_local.code(), 7, "refused, not waited for: {link_local}");
+    assert!(link_local.elapsed < Duration::from_secs(15), "{link_local}");
+
+    let here = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = here.local_addr().unwrap().port();
+    let answer = std::thread::spawn(move || {
+        let (mut client, _) = here.accept().unwrap();
+        client.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello").unwrap();
+    });
+    let found = ssh(&format!("curl --silent --show-error --max-time 20 http://host.docker.internal:{port}/"));
+    assert_eq!(found.ok().text(), "hello", "this computer is host.docker.internal");
+    answer.join().unwrap();
+
+    let open = scene.qemu("dev").listens_on();
+    assert_eq!(open.len(), 2, "sshd and the engine: {open:?}");
+    assert!(open.iter().all(|address| address.ip().is_loopback()), "{open:?}");
+    assert!(scene.supervisor("dev").listens_on().is_empty());
+}
+
+fn refuses_another_host_key(scene: &Scene) {
+    let path = scene.folder("dev").join("machine.json");
+    let text = fs::read_to_string(&path).unwrap();
+    let mut record = scene.record("dev");
+    // Another valid key: that of RFC 8709's form, made for this test.
+    let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+    assert_ne!(record["host_key"], other);
+    record["host_key"] = other.into();
+    fs::write(&path, record.to_string()).unwrap();
+    let run = scene.run("ssh dev true");
+    fs::write(&path, text).unwrap();
+    run.exits(1).prints_nothing().says("host key").fails_clearly();
+    scene.run("ssh dev true").ok();
+}
+
+fn survives_stop_and_start(scene: &Scene, url: &str) {
+    let address: std::net::SocketAddr = url.strip_prefix("tcp://").unwrap().parse().unwrap();
+    docker(scene, "dev", "docker run -d --name stays --restart always box sleep 100000").ok();
+    let qemu = scene.qemu("dev");
+    scene.command(["stop", "dev"]).limit(BOOT).run().ok().does_not_say("by force");
+    assert_eq!((process(qemu.pid), scene.status("dev")), (None, "Stopped".into()));
+    assert!(!listeners().contains(&address));
+    scene.run("ssh dev true").exits(1).says("Host is not running");
+
+    slowly(scene, "start dev").ok();
+    assert_eq!(scene.run("url dev").ok().line(), url, "the port stays");
+    assert_eq!(docker(scene, "dev", "docker run --rm -v keep:/v box cat /v/file").ok().line(), "kept");
+    assert_eq!(
+        docker(scene, "dev", "docker ps --format '{{.Names}}'").ok().line(),
+        "stays",
+        "it restarts with its machine"
+    );
+    let clean = scene.machine(["ssh", "dev", "sudo journalctl --boot=0 --grep 'unclean|recover' --output=cat | cat"]);
+    assert_eq!(clean.ok().text(), "", "the last shutdown was clean");
+}

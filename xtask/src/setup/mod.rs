@@ -1,0 +1,11 @@
+//! The system packages that building and testing needs, and how they come onto this computer.
+
+mod apt;
+mod backports;
+mod docker;
+mod groups;
+mod install;
+
+pub use docker::environment as docker_environment;
+pub use groups::Group;
+pub use install::run;
