@@ -18,8 +18,8 @@ A machine's name may be left out where a machine called \"default\" exists.";
 #[derive(Debug, Parser)]
 #[command(name = "machine", version, disable_version_flag = true, after_help = AFTER_HELP, max_term_width = 110)]
 pub struct Arguments {
-    /// Where machines are kept
-    #[arg(long, short = 's', global = true, value_name = "DIR", env = "MACHINE_STORAGE_PATH", hide_env_values = true)]
+    /// Where machines are kept [env: MACHINE_STORAGE_PATH]
+    #[arg(long, short = 's', global = true, value_name = "DIR")]
     pub storage_path: Option<PathBuf>,
     /// Log what is done, on standard error
     #[arg(long, short = 'D', global = true)]
@@ -125,9 +125,9 @@ pub struct Create {
     /// The new machine's name: 1 to 63 letters, digits, '.' and '-'
     #[arg(default_value = "default", hide_default_value = true)]
     pub name: String,
-    /// What provides it
-    #[arg(long, short, env = "MACHINE_DRIVER", default_value = "qemu", hide_env_values = true)]
-    pub driver: String,
+    /// What provides it [env: MACHINE_DRIVER] [default: qemu]
+    #[arg(long, short)]
+    pub driver: Option<String>,
     /// Virtual CPUs [default: up to 4 of this computer's]
     #[arg(long, value_name = "N", help_heading = "Size")]
     pub cpus: Option<u32>,
@@ -161,8 +161,8 @@ pub struct Create {
     /// A registry without verified TLS (repeat)
     #[arg(long = "engine-insecure-registry", value_name = "HOST", help_heading = "Engine")]
     pub engine_insecure_registries: Vec<String>,
-    /// A mirror of Docker Hub (repeat)
-    #[arg(long = "engine-registry-mirror", value_name = "URL", env = "ENGINE_REGISTRY_MIRROR", hide_env_values = true, help_heading = "Engine")]
+    /// A mirror of Docker Hub (repeat) [env: ENGINE_REGISTRY_MIRROR]
+    #[arg(long = "engine-registry-mirror", value_name = "URL", help_heading = "Engine")]
     pub engine_registry_mirrors: Vec<String>,
     /// The storage driver [default: the engine chooses]
     #[arg(long, value_name = "NAME", help_heading = "Engine")]

@@ -1,6 +1,6 @@
 //! Makes our own image from distribution packages, by the recipe that this program brings (`images/recipe`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use machine_core::{Reporter, Result};
 
@@ -53,12 +53,6 @@ impl ImageStore {
     pub fn build_log(&self, arch: Arch) -> PathBuf {
         self.root().join(format!("build-{arch}.log"))
     }
-}
-
-/// Writes the recipe into `folder`, which exists.
-#[cfg(target_os = "linux")]
-fn write_recipe(folder: &Path) -> std::io::Result<()> {
-    RECIPE.iter().try_for_each(|file| std::fs::write(folder.join(file.name), file.text))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use machine_core::{Code, Error, Reporter, Result, ResultExt};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{RecipeOptions, write_recipe};
+use super::{RECIPE, RecipeOptions};
 use crate::{Cancel, Image, ImageStore, ImportOptions, OWN_IMAGE, durable};
 
 /// A build takes minutes, and an emulated one about an hour.
@@ -80,6 +80,11 @@ pub(super) fn build(
         source: Some("built here".into()),
     };
     store.import(&out, &import, reporter, cancel)
+}
+
+/// Writes the recipe into `folder`, which exists.
+fn write_recipe(folder: &Path) -> std::io::Result<()> {
+    RECIPE.iter().try_for_each(|file| fs::write(folder.join(file.name), file.text))
 }
 
 /// Says why the recipe ended: its own last words if it had some, else the end of what its tools said.

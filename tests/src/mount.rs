@@ -23,6 +23,17 @@ impl Mount {
     pub fn read_only(&self) {
         mount(&["-o", "remount,ro"], &self.folder);
     }
+
+    /// Makes it smaller or larger; it cannot become smaller than what is in it.
+    pub fn resize(&self, size: &str) {
+        mount(&["-o", &format!("remount,size={size}")], &self.folder);
+    }
+
+    /// Makes it as small as what is in it: it is full.
+    pub fn fill(&self) {
+        let used = rustix::fs::statvfs(&self.folder).unwrap();
+        self.resize(&((used.f_blocks - used.f_bfree) * used.f_frsize).to_string());
+    }
 }
 
 #[track_caller]

@@ -27,6 +27,7 @@ impl Record {
             "driver_state": {
                 "token": "0b6f2a31-5c44-4a40-9c86-0f3f4a5d7e10",
                 "image_digest": "70351a2d17026be3d9a9ac40eab20da802d9aa2e78a0fc56cc471e0f89fdfa65",
+                "base_disk": "",
                 "ports": { "ssh": 40022, "engine": 42376 }
             }
         }))
@@ -52,9 +53,14 @@ impl Record {
     pub fn put_as(&self, scene: &Scene, folder: &str) {
         let folder = scene.folder(folder);
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("machine.json"), format!("{:#}\n", self.0)).unwrap();
-        for disk in ["os.qcow2", "data.qcow2"] {
-            fs::write(folder.join(disk), "").unwrap();
+        let base = scene.path("base.qcow2");
+        let mut record = self.0.clone();
+        if let Some(place) = record.pointer_mut("/driver_state/base_disk") {
+            *place = json!(base);
+        }
+        fs::write(folder.join("machine.json"), format!("{record:#}\n")).unwrap();
+        for disk in [base, folder.join("os.qcow2"), folder.join("data.qcow2")] {
+            fs::write(disk, "").unwrap();
         }
     }
 }

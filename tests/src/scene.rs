@@ -201,7 +201,8 @@ impl Scene {
                 let all = String::from_utf8_lossy(&bytes).into_owned();
                 let lines: Vec<&str> = all.lines().collect();
                 text.push_str(&format!("--- {}/{log}\n", machine.file_name().display()));
-                lines[lines.len().saturating_sub(30)..].iter().for_each(|line| text.push_str(&format!("{line}\n")));
+                let last = &lines[lines.len().saturating_sub(25)..];
+                last.iter().for_each(|line| text.extend(line.chars().take(300).chain(['\n'])));
             }
         }
         text
@@ -220,7 +221,7 @@ impl Scene {
             match removed {
                 Ok(output) if output.status.success() => {}
                 Ok(output) => {
-                    failures.push(format!("rm {}: {}", name.display(), String::from_utf8_lossy(&output.stderr)))
+                    failures.push(format!("rm {}: {}", name.display(), String::from_utf8_lossy(&output.stderr)));
                 }
                 Err(error) => failures.push(format!("rm {}: {error}", name.display())),
             }

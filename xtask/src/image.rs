@@ -8,7 +8,6 @@ use std::{env, fs};
 use clap::Args;
 
 use crate::command::{Output, Program};
-use crate::setup::docker_environment;
 use crate::{Result, places};
 
 /// The file that the recipe writes last: a folder that has it holds a whole image.
@@ -64,7 +63,7 @@ pub fn build(options: &Options, output: &mut Output) -> Result<PathBuf> {
 
 fn run_recipe(recipe: &Path, arch: &str, out: &Path, output: &mut Output) -> Result<()> {
     let build = Program::new("sh").arg(recipe.join("build.sh")).args(["--arch", arch]).arg("--out").arg(out);
-    build.envs(&docker_environment()?).limit_minutes(30).run(output)?;
+    build.limit_minutes(30).run(output)?;
     if out.join(MANIFEST).is_file() {
         Ok(())
     } else {

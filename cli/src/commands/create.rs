@@ -19,9 +19,14 @@ pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
     if !create.qemu_arguments.is_empty() {
         options.insert("arguments".into(), json!(create.qemu_arguments));
     }
+    let environment = app.environment();
+    let mut registry_mirrors = create.engine_registry_mirrors;
+    if registry_mirrors.is_empty() {
+        registry_mirrors.extend(environment.registry_mirror.clone());
+    }
     let request = CreateRequest {
         name,
-        driver: create.driver,
+        driver: create.driver.or_else(|| environment.driver.clone()).unwrap_or_else(|| "qemu".to_owned()),
         wait: !create.no_wait,
         timeout: Duration::from_secs(create.timeout),
         spec: MachineSpec {
@@ -36,7 +41,7 @@ pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
                 options: create.engine_options,
                 labels: create.engine_labels,
                 insecure_registries: create.engine_insecure_registries,
-                registry_mirrors: create.engine_registry_mirrors,
+                registry_mirrors,
                 storage_driver: create.engine_storage_driver,
                 env: create.engine_environment.into_iter().collect(),
             },

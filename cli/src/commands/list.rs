@@ -13,14 +13,7 @@ pub fn run(app: &App, ls: &Ls) -> Result<i32> {
     let rows = crate::block_on(app.list(Duration::from_secs(ls.timeout)))?;
     match ls.format {
         Format::Json => print_json(&rows),
-        Format::Text => {
-            println!("{}", text(&rows));
-            for row in &rows {
-                for warning in &row.warnings {
-                    eprintln!("warning: {}: {warning}", row.name);
-                }
-            }
-        }
+        Format::Text => println!("{}", text(&rows)),
     }
     Ok(0)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use machine_core::{Endpoints, Error, MachineName, MachineRecord, MachineRef, Reporter, Result, ResultExt as _};
-use machine_docker::{Context, Contexts, Engine, EngineTarget};
+use machine_docker::{Contexts, Engine, EngineContext, EngineError, EngineTarget, context_name};
 
 use crate::app::App;
 use crate::files;
@@ -107,9 +107,10 @@ impl App {
 
     pub(crate) fn endpoints(&self, record: &MachineRecord) -> Result<Endpoints> {
         let dir = self.store.folder(&record.name);
-        self.driver(&record.driver)?
-            .endpoints(MachineRef { record, dir: &dir })
-            .ok_or_else(|| Self::not_running(&record.name))
+        let endpoints = self.driver(&record.driver)?.endpoints(MachineRef { record, dir: &dir });
+        let endpoints = endpoints.ok_or_else(|| Self::not_running(&record.name))?;
+        self.adopt_orphan(record);
+        Ok(endpoints)
     }
 
     /// The statements that undo `env`.
@@ -128,17 +129,23 @@ impl App {
 
     /// The engine's version at `address`, by one bounded request over mutual TLS.
     pub(crate) async fn engine_version(&self, record: &MachineRecord, address: SocketAddr, limit: Duration) -> Result<String> {
-        let engine = Engine::connect(self.engine_target(record, address, limit)?).await?;
-        Ok(engine.version().await?.version)
+        Ok(Self::ask_version(&self.engine_target(record, address, limit)?).await?)
     }
 
-    fn engine_target(&self, record: &MachineRecord, address: SocketAddr, timeout: Duration) -> Result<EngineTarget> {
+    /// The version of the engine at `target`.
+    pub(crate) async fn ask_version(target: &EngineTarget) -> Result<String, EngineError> {
+        let version = Engine::connect(target)?.version().await?;
+        Ok(version.version.unwrap_or_else(|| "unknown".to_owned()))
+    }
+
+    pub(crate) fn engine_target(&self, record: &MachineRecord, address: SocketAddr, timeout: Duration) -> Result<EngineTarget> {
         let dir = self.store.folder(&record.name);
         let read = |file: &str| {
             let path = dir.join(file);
             std::fs::read_to_string(&path).map_err(|error| files::explain(error, "cannot read", &path))
         };
         Ok(EngineTarget {
+            machine: record.name.to_string(),
             address,
             server_name: "localhost".to_owned(),
             ca_pem: read("ca.pem")?,
@@ -162,8 +169,8 @@ impl App {
     fn write_context(&self, record: &MachineRecord, endpoints: Endpoints) -> Result<()> {
         let dir = self.store.folder(&record.name);
         let read = |file: &str| std::fs::read_to_string(dir.join(file)).context(|| format!("cannot read {file}"));
-        self.contexts()?.write(&Context {
-            name: record.name.to_string(),
+        self.contexts()?.write(&EngineContext {
+            name: context_name(record.name.as_str()),
             description: format!("machine {} ({})", record.name, record.driver),
             host: format!("tcp://{}", endpoints.engine),
             ca_pem: read("ca.pem")?,
@@ -174,7 +181,7 @@ impl App {
 
     /// Removes the machine's Docker context, if it is this store's.
     pub(crate) fn remove_context(&self, name: &MachineName, reporter: &Reporter) {
-        if let Err(error) = self.contexts().and_then(|contexts| contexts.remove(name.as_str()).map(|_| ())) {
+        if let Err(error) = self.contexts().and_then(|contexts| contexts.remove(&context_name(name.as_str())).map(|_| ())) {
             reporter.warn(format!("the Docker context {:?} was not removed: {error}", name.as_str()));
         }
     }

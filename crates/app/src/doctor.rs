@@ -91,6 +91,10 @@ impl App {
         const TITLE: &str = "Acceleration";
         let facts = HostFacts { qemu: Some(qemu.clone()), ..host.clone() };
         let image = self.image_store().and_then(|store| store.find(machine_images::OWN_IMAGE, host_arch())).ok();
+        if let Err(error) = crate::files::runtime_folder(&self.environment.runtime) {
+            let check = Check::new(ID, TITLE, Outcome::Failed, error.to_string());
+            return error.hints().into_iter().fold(check, Check::hint);
+        }
         let tried = machine_qemu::try_acceleration(&facts, image.as_ref(), &self.store.verdicts(), &self.environment.runtime).await;
         match tried {
             Ok(Some((accelerator, verdict))) if verdict.works => {

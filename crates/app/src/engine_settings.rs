@@ -17,7 +17,10 @@ const LISTS: &[(&str, &str)] = &[
 ];
 
 /// Options that would break the way this computer reaches the engine.
-const OURS: &[&str] = &["host", "hosts", "H", "tls", "tlsverify", "tlscacert", "tlscert", "tlskey", "data-root"];
+const OURS: &[&str] = &[
+    "H", "host", "hosts", "tls", "tlsverify", "tlscacert", "tlscert", "tlskey", "data-root", "containerd", "host-gateway-ip",
+    "host-gateway-ips", "live-restore",
+];
 
 /// Composes `daemon.json` for a machine of `driver`.
 ///
@@ -27,7 +30,6 @@ pub(crate) fn daemon_json(engine: &EngineSpec, driver: &str) -> Result<String> {
     let mut settings = Map::new();
     // Containers outlive a restart of the engine: certificates are renewed and settings changed without stopping them.
     settings.insert("live-restore".into(), json!(true));
-    settings.insert("host-gateway-ip".into(), json!("10.0.2.2"));
     settings.insert("log-driver".into(), json!("json-file"));
     settings.insert("log-opts".into(), json!({"max-size": "10m", "max-file": "3"}));
     let mut labels = vec![format!("provider={driver}")];

@@ -35,6 +35,8 @@ pub struct Environment {
     pub no_proxy: Option<(&'static str, String)>,
     /// `MACHINE_DRIVER`.
     pub driver: Option<String>,
+    /// `ENGINE_REGISTRY_MIRROR`.
+    pub registry_mirror: Option<String>,
     /// The login name, for certificates and labels.
     pub user: Option<String>,
     /// Ends this process after the checkpoint of that name, as a crash would: for the tests, and in debug builds alone.
@@ -75,6 +77,7 @@ impl Environment {
             qemu: path_variable("MACHINE_QEMU"),
             no_proxy,
             driver: variable("MACHINE_DRIVER"),
+            registry_mirror: variable("ENGINE_REGISTRY_MIRROR"),
             user: variable("USER").or_else(|| variable("USERNAME")),
             crash_after: if cfg!(debug_assertions) { variable("MACHINE_TEST_CRASH_AFTER") } else { None },
             home,

@@ -131,6 +131,9 @@ impl App {
         let driver = self.driver(&record.driver)?;
         let machine = MachineRef { record, dir: &dir };
         let mut seen = driver.observe(machine).await;
+        if seen.state == MachineState::Running && self.adopt_orphan(record) {
+            seen.warnings = vec!["its supervisor had gone; a new one is taking over".to_owned()];
+        }
         if record.phase == machine_core::Phase::Creating && !matches!(seen.state, MachineState::Running) {
             // Whoever creates it holds its lock until it is done.
             let being_created = self.store.lock(&record.name, Duration::ZERO, &machine_core::Reporter::silent()).is_err();

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use machine_core::{Code, Driver, Endpoints, Error, MachineRecord, MachineRef, MachineState, Reporter, Result};
 
+use machine_docker::{EngineError, EngineFailure};
+
 use crate::app::App;
 use crate::store;
 
@@ -34,6 +36,7 @@ impl App {
     ) -> Result<String> {
         let dir = self.store.folder(&record.name);
         let machine = MachineRef { record, dir: &dir };
+        let target = self.engine_target(record, endpoints.engine, Duration::from_secs(10))?;
         let begun = Instant::now();
         let mut looked = Instant::now();
         let mut told_serial = false;
@@ -52,9 +55,11 @@ impl App {
                     }
                 }
             }
-            let last = match self.engine_version(record, endpoints.engine, Duration::from_secs(10)).await {
+            let last = match Self::ask_version(&target).await {
                 Ok(version) => return Ok(version),
-                Err(error) => error,
+                // An HTTP error comes from an engine that is still putting itself together.
+                Err(EngineError { failure, error }) if failure.is_not_yet() || matches!(failure, EngineFailure::Http(_)) => error,
+                Err(error) => return Err(error.into()),
             };
             if looked.elapsed() >= LOOK_EVERY {
                 looked = Instant::now();

@@ -1,6 +1,6 @@
 //! `supervise`: the process of one running machine, from this side.
 
-use machine_core::{MachineName, MachineRef, Reporter, Result};
+use machine_core::{MachineName, MachineRecord, MachineRef, Result};
 
 use crate::app::App;
 use crate::files;
@@ -22,19 +22,16 @@ impl App {
         runtime.block_on(machine_qemu::supervise(config))
     }
 
-    /// Sees to it that a machine whose supervisor died gets another one: every command that looks at machines does this.
-    pub fn adopt_orphans(&self, names: &[MachineName], reporter: &Reporter) {
-        for name in names {
-            let Ok(record) = self.store.load(name) else { continue };
-            if record.driver != "qemu" {
-                continue;
-            }
-            let dir = self.store.folder(name);
-            match self.qemu().adopt_if_orphaned(MachineRef { record: &record, dir: &dir }) {
-                Ok(true) => reporter.info(format!("machine {:?} had lost its supervisor: a new one adopts it", name.as_str())),
-                Ok(false) => {}
-                Err(error) => reporter.warn(format!("machine {:?} has no supervisor: {error}", name.as_str())),
-            }
+    /// Gives a machine whose supervisor died a new one, without waiting for it: every command that looks at a machine does
+    /// this. Returns whether there was need. Only machines of this computer have supervisors.
+    pub(crate) fn adopt_orphan(&self, record: &MachineRecord) -> bool {
+        if record.driver != "qemu" {
+            return false;
         }
+        let dir = self.store.folder(&record.name);
+        self.qemu().adopt_if_orphaned(MachineRef { record, dir: &dir }).unwrap_or_else(|error| {
+            tracing::warn!(machine = record.name.as_str(), %error, "no supervisor could be started");
+            false
+        })
     }
 }

@@ -87,15 +87,15 @@ impl Error {
         self.0.code
     }
 
-    /// What to do next: the hints of this error, then those of its causes.
+    /// What to do next: the hints of the causes, then those of this error. Whoever is nearest to the fault knows best.
     pub fn hints(&self) -> Vec<&str> {
-        let mut all: Vec<&str> = self.0.hints.iter().map(String::as_str).collect();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
+        let mut all = Vec::new();
+        let mut error: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(cause) = error {
             if let Some(ours) = cause.downcast_ref::<Error>() {
-                all.extend(ours.0.hints.iter().map(String::as_str));
+                all.splice(0..0, ours.0.hints.iter().map(String::as_str));
             }
-            source = cause.source();
+            error = cause.source();
         }
         all
     }
@@ -162,6 +162,6 @@ mod tests {
         let high = Err::<(), _>(low).context(|| "machine \"dev\"".into()).unwrap_err().hint("or do without");
         assert_eq!(high.to_string(), "machine \"dev\": cannot read \"a\": no such file");
         assert_eq!(high.code(), Code::NotFound);
-        assert_eq!(high.hints(), ["or do without", "make it first"]);
+        assert_eq!(high.hints(), ["make it first", "or do without"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Ending a QEMU: ask the guest, ask again, then force.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -17,8 +18,10 @@ const KILL: Duration = Duration::from_secs(10);
 
 /// What is to be ended, and how gently.
 pub(crate) struct Shutdown<'a> {
-    /// Its monitor; none: only force is left.
+    /// Its monitor, if it is connected already.
     pub(crate) qmp: Option<&'a Qmp>,
+    /// Where its monitor is otherwise.
+    pub(crate) socket: &'a Path,
     /// Who it is.
     pub(crate) identity: &'a ProcessIdentity,
     /// Its CPUs are halted: they must run to shut down.
@@ -38,11 +41,20 @@ impl Shutdown<'_> {
     /// # Errors
     /// When the process is still there after the last step.
     pub(crate) async fn run(self) -> Result<()> {
-        if let (Some(qmp), Some(deadline)) = (self.qmp, self.deadline) {
+        // A guest that is to be asked is worth waiting for its monitor, also when a stop comes before that is connected.
+        let connected = match (self.qmp, self.deadline) {
+            (None, Some(deadline)) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                Qmp::connect(self.socket, left).await.inspect_err(|error| tracing::warn!(%error, "no monitor")).ok()
+            }
+            _ => None,
+        };
+        let qmp = self.qmp.or(connected.as_ref().map(|(qmp, _)| qmp));
+        if let (Some(qmp), Some(deadline)) = (qmp, self.deadline) {
             self.ask(qmp, deadline).await;
         }
         self.forced.store(true, Ordering::Relaxed);
-        if let Some(qmp) = self.qmp {
+        if let Some(qmp) = qmp {
             attempt(qmp, "quit").await;
             sleep(QUIT).await;
         }

@@ -21,7 +21,7 @@ const GLANCE: Duration = Duration::from_millis(50);
 
 /// Whether hardware acceleration really works here: what is remembered, else a trial that loads the kernel of `image` with
 /// no disk at all and waits for its first words (a second where it works, 15 s where it does not). The result is remembered
-/// for machines too. `None` where there is no accelerator to try, or no kernel to try it with.
+/// for machines too. `scratch` is a folder that exists. `None` where there is no accelerator to try, or no kernel to try it with.
 ///
 /// # Errors
 /// When the trial itself cannot be made.
@@ -40,7 +40,6 @@ pub async fn try_acceleration(
     }
     let Some((image, key)) = image.zip(VerdictKey::of(facts)) else { return Ok(None) };
     let Boot::Direct { kernel, args, .. } = &image.boot else { return Ok(None) };
-    std::fs::create_dir_all(scratch).context(|| format!("cannot make {}", scratch.display()))?;
     let dir = tempfile::Builder::new().prefix("trial").tempdir_in(scratch).context(|| "cannot make a folder for the trial".into())?;
     // The plan knows which accelerator and which CPU model a machine would get.
     let token = uuid::Uuid::new_v4().to_string();

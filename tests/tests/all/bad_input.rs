@@ -43,7 +43,7 @@ fn unknown_words_exit_with_2_and_print_no_data() {
         "completions abacus",
     ] {
         let run = scene.run(line);
-        run.exits(2).prints_nothing().says("error:").does_not_say("panicked");
+        run.exits(2).prints_nothing().says("Usage: ").does_not_say("panicked");
         nothing_was_made(&scene, &run);
     }
 }
@@ -110,6 +110,7 @@ fn wishes_beyond_this_computer_exit_with_3_before_anything_is_made() {
     for (line, says) in [
         ("create dev --memory 15t", "memory"),
         ("create dev --memory 16m", "memory"),
+        ("create dev --disk 100m", "disk of 100 MiB"),
         ("create dev --image nosuchimage", "nosuchimage"),
         ("create dev --image /nowhere/disk.qcow2", "/nowhere/disk.qcow2"),
     ] {

@@ -41,7 +41,7 @@ pub fn crash(scene: &Scene, checkpoint: &str, states: &[&str], more: &[&str]) {
     let processes = scene.processes();
     match row["state"].as_str().unwrap() {
         "Running" => {
-            assert!(processes.iter().any(|process| process.command.contains("-nodefaults")), "{row}: {processes:?}")
+            assert!(processes.iter().any(|process| process.command.contains("-nodefaults")), "{row}: {processes:?}");
         }
         "Error" => {
             assert!(row["error"].as_str().unwrap().contains("creation was interrupted"), "{row}");
@@ -114,7 +114,8 @@ fn a_crash_in_a_start_or_a_removal_is_made_good_by_the_next_command() {
     let scene = Scene::new();
     scene.run("create dev").ok();
     scene.run("stop dev").ok();
-    for checkpoint in ["process", "ports", "ready"] {
+    // No `ports`: those of the last run are taken again.
+    for checkpoint in ["process", "ready"] {
         scene.command(["start", "dev"]).env("MACHINE_TEST_CRASH_AFTER", checkpoint).run().exits(134);
         // `start` of a machine that runs and was ready says so; of one that does not, starts it.
         let again = scene.run("start dev");

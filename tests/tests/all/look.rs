@@ -59,7 +59,8 @@ fn inspect_as_json_is_a_contract() {
     let scene = scene();
     let run = scene.run("inspect web9");
     assert_eq!(run.ok().stderr, "");
-    insta::assert_snapshot!(run.text().replace(scene.store().to_str().unwrap(), "STORE"));
+    let text = run.text().replace(scene.store().to_str().unwrap(), "STORE");
+    insta::assert_snapshot!(text.replace(scene.path("").to_str().unwrap(), "SCENE/"));
 }
 
 #[test]

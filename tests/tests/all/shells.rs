@@ -24,10 +24,10 @@ const READERS: &[Reader] = &[
     Reader { program: "tcsh", eval: "eval `machine env dev`", undo: "eval `machine env -u`" },
 ];
 
-/// Asks `printenv`, which is no shell: what it prints is what a Docker client would see.
+/// Asks `printenv`, a program and not the shell: what it prints is what a Docker client would see.
 fn script(reader: &Reader) -> String {
     let mut script = String::new();
-    let ask = "printenv DOCKER_HOST DOCKER_CERT_PATH DOCKER_TLS_VERIFY DOCKER_MACHINE_NAME";
+    let ask = "env printenv DOCKER_HOST DOCKER_CERT_PATH DOCKER_TLS_VERIFY DOCKER_MACHINE_NAME";
     writeln!(script, "{}\n{ask}\n{}\necho undone\n{ask}\necho end", reader.eval, reader.undo).unwrap();
     script
 }
@@ -66,7 +66,7 @@ fn the_hint_is_the_line_that_does_it() {
     for (shell, prefix) in [("bash", "# "), ("zsh", "# "), ("fish", "# "), ("tcsh", ": ")] {
         let printed = scene.shell(shell, "machine env dev").run();
         let hint = printed.ok().text().lines().last().unwrap().strip_prefix(prefix).unwrap().to_owned();
-        let run = scene.shell(shell, &format!("{hint}\nprintenv DOCKER_MACHINE_NAME")).run();
+        let run = scene.shell(shell, &format!("{hint}\nenv printenv DOCKER_MACHINE_NAME")).run();
         assert_eq!(run.ok().line(), "dev", "{shell}: {hint}");
     }
 }

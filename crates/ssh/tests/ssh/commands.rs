@@ -1,4 +1,4 @@
-use std::io::{self, Read};
+use std::io;
 use std::time::{Duration, Instant};
 
 use machine_core::Code;
@@ -86,37 +86,19 @@ fn a_command_may_close_its_output_and_read_on() {
 
 #[test]
 fn output_is_handed_on_as_it_comes() {
-    // The command waits for input that depends on its output: only a streaming reader gets to the end.
-    struct AfterHello<'a>(&'a std::cell::Cell<bool>, bool);
-    impl Read for AfterHello<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            if self.1 {
-                return Ok(0);
-            }
-            self.1 = true;
-            assert!(!self.0.get(), "the command has not had its input yet");
-            buffer[..3].copy_from_slice(b"go\n");
-            Ok(3)
-        }
-    }
+    // The command goes on only when its first words have been heard here.
     let server = Server::start();
-    let seen = std::cell::Cell::new(false);
+    let heard = server.path("heard");
+    let command = format!("echo first; while [ ! -e {0} ]; do sleep 0.05; done; echo bad >&2", heard.display());
     let mut pieces = Vec::new();
     let status = session(&server)
-        .exec_streaming(
-            "read x; echo got $x; echo bad >&2",
-            &mut AfterHello(&seen, false),
-            LIMIT,
-            &mut |stream, bytes| {
-                seen.set(true);
-                pieces.push((stream, bytes.to_vec()));
-                Ok(())
-            },
-        )
+        .exec_streaming(&command, &mut io::empty(), LIMIT, &mut |stream, bytes| {
+            pieces.push((stream, bytes.to_vec()));
+            std::fs::write(&heard, b"")
+        })
         .unwrap();
     assert!(status.success());
-    assert!(pieces.contains(&(Stream::Stdout, b"got go\n".to_vec())), "{pieces:?}");
-    assert!(pieces.contains(&(Stream::Stderr, b"bad\n".to_vec())), "{pieces:?}");
+    assert_eq!(pieces, [(Stream::Stdout, b"first\n".to_vec()), (Stream::Stderr, b"bad\n".to_vec())]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions};
 use machine_core::{Result, ResultExt};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::wire::{CONTROL_VERSION, Call, LONGEST_LINE, Reply, Request, RunState, Status};
@@ -42,7 +42,12 @@ pub(crate) type Notices = broadcast::Sender<String>;
 /// The listening side. Dropping it ends every conversation.
 pub(crate) struct Control {
     server: tokio::task::JoinHandle<()>,
-    end: watch::Sender<bool>,
+    close: oneshot::Sender<oneshot::Sender<()>>,
+}
+
+/// The listening side after it has stopped to listen: those who were there are still heard.
+pub(crate) struct Closed {
+    server: tokio::task::JoinHandle<()>,
 }
 
 impl Control {
@@ -64,15 +69,25 @@ impl Control {
         // The file is removed with its folder, by whoever knows that nobody uses it any more.
         let options = restricted(ListenerOptions::new().name(name).reclaim_name(false)).context(failed)?;
         let listener = options.create_tokio().context(failed)?;
-        let (end, ending) = watch::channel(false);
-        let server = tokio::spawn(serve(listener, Shared { board, notices, commands }, ending));
-        Ok(Self { server, end })
+        let (close, closing) = oneshot::channel();
+        let server = tokio::spawn(serve(listener, Shared { board, notices, commands }, closing));
+        Ok(Self { server, close })
     }
 
-    /// Takes no new clients and gives the present ones a moment to hear the end.
+    /// Takes no new clients: whoever comes from now on finds no supervisor.
+    pub(crate) async fn close(self) -> Closed {
+        let (closed, is_closed) = oneshot::channel();
+        if self.close.send(closed).is_ok() {
+            // The server answers at once, or has ended by itself.
+            let _ = is_closed.await;
+        }
+        Closed { server: self.server }
+    }
+}
+
+impl Closed {
+    /// Gives the present clients a moment to hear the end.
     pub(crate) async fn finish(self) {
-        // Nobody listens when the server has ended by itself.
-        let _ = self.end.send(true);
         if tokio::time::timeout(FAREWELL * 2, self.server).await.is_err() {
             tracing::warn!("a client did not listen to the end");
         }
@@ -102,9 +117,9 @@ struct Shared {
     commands: mpsc::UnboundedSender<Command>,
 }
 
-async fn serve(listener: Listener, shared: Shared, mut ending: watch::Receiver<bool>) {
+async fn serve(listener: Listener, shared: Shared, mut closing: oneshot::Receiver<oneshot::Sender<()>>) {
     let mut clients = JoinSet::new();
-    loop {
+    let closed = loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok(stream) => drop(clients.spawn(converse(stream, shared.clone()))),
@@ -115,10 +130,14 @@ async fn serve(listener: Listener, shared: Shared, mut ending: watch::Receiver<b
                 }
             },
             Some(_) = clients.join_next() => {}
-            _ = ending.changed() => break,
+            closed = &mut closing => break closed,
         }
-    }
+    };
     drop(listener);
+    if let Ok(closed) = closed {
+        // Whoever asked may have gone.
+        let _ = closed.send(());
+    }
     let farewell = async { while clients.join_next().await.is_some() {} };
     if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
         clients.shutdown().await;

@@ -26,7 +26,6 @@ use crate::log_tail;
 use crate::machine_files::{MachineFiles, data_disk, os_disk};
 use crate::probe::Search;
 use crate::qemu_process::QemuProcess;
-use crate::qmp::Qmp;
 use crate::run_file::RunFile;
 use crate::shutdown::Shutdown;
 use crate::supervisor::{ImageLookup, SuperviseConfig};
@@ -169,11 +168,16 @@ impl QemuDriver {
         let Some(identity) = presence.live_qemu() else { return Ok(false) };
         let forced = AtomicBool::new(false);
         let deadline = tokio::time::Instant::now() + deadline;
-        let monitor = Qmp::connect(&presence.files.qmp_socket(), Duration::from_secs(3)).await;
-        let qmp = monitor.as_ref().ok().map(|(qmp, _)| qmp);
         let say = |text: &str| reporter.info(text);
-        let steps =
-            Shutdown { qmp, identity: &identity, paused: true, deadline: Some(deadline), forced: &forced, say: &say };
+        let steps = Shutdown {
+            qmp: None,
+            socket: &presence.files.qmp_socket(),
+            identity: &identity,
+            paused: true,
+            deadline: Some(deadline),
+            forced: &forced,
+            say: &say,
+        };
         let mut process = QemuProcess::adopt(identity.clone());
         tokio::select! {
             _ = process.exited() => {}
@@ -232,7 +236,13 @@ impl Driver for QemuDriver {
         let machine = work.machine;
         let mut state = DriverState::required(machine.record)?;
         let presence = self.presence(machine).ok_or_else(|| Error::other("nothing is known of the machine"))?;
-        let launched = !presence.settled().await;
+        let mut running = None;
+        if presence.settled().await {
+            // One that is just ending is no obstacle: it is started once more.
+            running = self.wait_running(&presence, work.reporter).await.ok();
+            presence.settled().await;
+        }
+        let launched = running.is_none() && !presence.is_supervised();
         if launched {
             if let Some(missing) = [os_disk(machine.dir), data_disk(machine.dir)].iter().find(|disk| !disk.exists()) {
                 return Err(Error::new(Code::NotFound, format!("the machine's disk {} is gone", missing.display())));
@@ -241,7 +251,10 @@ impl Driver for QemuDriver {
             work.checkpoint.save("process", &state.to_value()?)?;
             self.launch(machine, &presence).await?;
         }
-        let status = self.wait_running(&presence, work.reporter).await?;
+        let status = match running {
+            Some(status) => status,
+            None => self.wait_running(&presence, work.reporter).await?,
+        };
         let ports = status.ports.ok_or_else(|| Error::other("the machine runs, and its ports are not known"))?;
         if launched {
             for warning in status.warnings {
@@ -257,22 +270,28 @@ impl Driver for QemuDriver {
 
     async fn stop(&self, work: Work<'_>, deadline: Duration) -> Result<bool> {
         let Some(presence) = self.presence(work.machine) else { return Ok(false) };
-        if !presence.settled().await {
-            if presence.live_qemu().is_none() {
-                return Ok(false);
-            }
-            if let Err(error) = self.launch(work.machine, &presence).await {
-                tracing::warn!(%error, "no supervisor adopts the machine");
-                return self.stop_directly(&presence, deadline, work.reporter).await;
-            }
-        }
         let call = Call::Stop { deadline_ms: u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX) };
-        let reporter = work.reporter.clone();
-        let reply = presence.ask(call, deadline.saturating_add(BEYOND_DEADLINE), move |text| reporter.info(text)).await;
-        match reply {
-            Ok(Reply::Ended { forced }) => return Ok(forced),
-            Ok(other) => tracing::warn!(?other, "the supervisor did not stop the machine"),
-            Err(error) => tracing::warn!(%error, "the supervisor did not stop the machine"),
+        // Twice, because a supervisor may die just before it is asked; the next one is asked then.
+        for _ in 0..2 {
+            if !presence.settled().await {
+                if presence.live_qemu().is_none() {
+                    return Ok(false);
+                }
+                if let Err(error) = self.launch(work.machine, &presence).await {
+                    tracing::warn!(%error, "no supervisor adopts the machine");
+                    return self.stop_directly(&presence, deadline, work.reporter).await;
+                }
+            }
+            let reporter = work.reporter.clone();
+            let limit = deadline.saturating_add(BEYOND_DEADLINE);
+            match presence.ask(call, limit, move |text| reporter.info(text)).await {
+                Ok(Reply::Ended { forced }) => return Ok(forced),
+                Err(error) if error.code() == Code::NotRunning => tracing::warn!(%error, "the supervisor has died"),
+                other => {
+                    tracing::warn!(?other, "the supervisor did not stop the machine");
+                    break;
+                }
+            }
         }
         if presence.live_qemu().is_none() {
             return Ok(false);
@@ -299,8 +318,9 @@ impl Driver for QemuDriver {
         if presence.is_supervised() {
             match presence.ask(Call::Status, STATUS, drop).await {
                 Ok(Reply::Status(status)) => return supervised(status),
-                // It may just have ended; otherwise what it noted is still true.
-                Ok(_) | Err(_) => unheard = "its supervisor does not answer",
+                Err(error) if error.code() == Code::TimedOut => unheard = "its supervisor does not answer",
+                // It has just ended, or died.
+                Ok(_) | Err(_) => {}
             }
         }
         if let Some(run) = presence.live_run() {
@@ -311,7 +331,8 @@ impl Driver for QemuDriver {
         if presence.live_qemu().is_some() {
             return Observation { warnings: vec![unheard.to_owned()], ..Observation::of(MachineState::Running) };
         }
-        if presence.is_locked() {
+        // One that has noted its end only says good-bye.
+        if presence.is_locked() && LastExit::read(machine.dir).is_none() {
             return Observation::of(MachineState::Starting);
         }
         switched_off(machine)

@@ -84,6 +84,8 @@ async fn run(config: &SuperviseConfig) -> Result<()> {
         Ok(ended) => clean_up(config, &ended.exit).map(|()| ended),
         Err(error) => Err(error),
     };
+    // A machine that is said to be off shall not be asked any more: the next start finds the way clear.
+    let control = control.close().await;
     supervisor.announce(match &outcome {
         Ok(ended) if ended.exit.clean => Reply::Ended { forced: ended.forced },
         Ok(ended) => failed(&ended.exit.clone().into_error()),

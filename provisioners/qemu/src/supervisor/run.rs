@@ -352,6 +352,7 @@ impl<'a> Supervisor<'a> {
         self.set_state(RunState::Stopping);
         self.event("stopping", &json!({ "command": format!("{command:?}") }));
         let identity = process.identity().clone();
+        let socket = self.config.files.qmp_socket();
         let forced = AtomicBool::new(false);
         let mut deadline = limit(command);
         loop {
@@ -359,7 +360,8 @@ impl<'a> Supervisor<'a> {
             // Nobody may be listening.
             let say = move |text: &str| drop(notices.send(text.to_owned()));
             let qmp = monitor.as_ref().map(|monitor| &monitor.qmp);
-            let steps = Shutdown { qmp, identity: &identity, paused, deadline, forced: &forced, say: &say };
+            let steps =
+                Shutdown { qmp, socket: &socket, identity: &identity, paused, deadline, forced: &forced, say: &say };
             let exited = tokio::select! {
                 exited = process.exited() => exited,
                 result = steps.run() => {

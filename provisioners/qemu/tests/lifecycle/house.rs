@@ -175,13 +175,27 @@ impl Checkpoint for House {
     }
 }
 
+/// A test that has failed leaves nothing behind.
 impl Drop for House {
     fn drop(&mut self) {
-        if let Some(run) = RunFile::read(&self.dir()) {
-            for process in [Some(run.qemu), run.supervisor].into_iter().flatten() {
-                process.kill().unwrap();
-            }
-        }
+        let (driver, record, dir) = (self.driver.clone(), self.record.lock().map(|r| r.clone()), self.dir());
+        let Ok(record) = record else { return };
+        let removal = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let machine = MachineRef { record: &record, dir: &dir };
+            let work = Work { machine, checkpoint: &Unsaved, reporter: &Reporter::silent() };
+            runtime.block_on(driver.remove(work))
+        });
+        let removed = removal.join();
+        assert!(std::thread::panicking() || matches!(removed, Ok(Ok(()))), "{removed:?}");
+    }
+}
+
+struct Unsaved;
+
+impl Checkpoint for Unsaved {
+    fn save(&self, _name: &'static str, _driver_state: &Value) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -33,7 +33,7 @@ fn main() {
     let has = |word: &str| arguments.iter().any(|argument| argument == word);
     match () {
         () if has("--version") => {
-            println!("{VERSION}\nCopyright (c) 2003-2025 Fabrice Bellard and the QEMU Project developers")
+            println!("{VERSION}\nCopyright (c) 2003-2025 Fabrice Bellard and the QEMU Project developers");
         }
         () if has("-accel") && has("help") => println!("Accelerators supported in QEMU binary:\ntcg"),
         () if has("-netdev") && has("help") => println!("Available netdev backend types:\nsocket\nhubport\ntap\nuser"),

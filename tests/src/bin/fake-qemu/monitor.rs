@@ -26,6 +26,8 @@ struct Forward {
 
 /// Serves clients until one of them, or the guest, ends it.
 pub fn serve(socket: &Path, guest: Guest) -> ! {
+    // As QEMU does (`unix_listen_saddr` in util/qemu-sockets.c): the socket of a QEMU that died is in the way.
+    let _there_is_none_mostly = std::fs::remove_file(socket);
     let listener = UnixListener::bind(socket).unwrap();
     let guest = Arc::new(guest);
     let mut forwards: Vec<Forward> = Vec::new();
