@@ -32,10 +32,7 @@ pub(crate) fn wait(
     }
     // Rounded up: a limit of less than the system's unit must not spin.
     let limit = limit.max(Duration::from_millis(1));
-    let limit = Timespec {
-        tv_sec: limit.as_secs().min(86_400).try_into().unwrap_or(86_400),
-        tv_nsec: limit.subsec_nanos().into(),
-    };
+    let limit = Timespec::try_from(limit.min(Duration::from_secs(86_400))).map_err(io::Error::other)?;
     match poll(&mut sockets, Some(&limit)) {
         Ok(_) => Ok(!sockets[0].revents().is_empty()),
         Err(rustix::io::Errno::INTR) => Ok(false),

@@ -133,7 +133,8 @@ fn start_ticks(stat: &[u8]) -> Option<u64> {
     rest.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::process::{Child, Command, Stdio};
 
@@ -157,7 +158,7 @@ mod tests {
         let mut child = waiting(&token);
         let identity = ProcessIdentity::of(child.id(), &token).unwrap();
         assert!(identity.is_alive());
-        assert_eq!(find_by_token(&token).unwrap(), [identity.clone()]);
+        assert_eq!(find_by_token(&token).unwrap(), std::slice::from_ref(&identity));
         assert_eq!(ProcessIdentity::of(child.id(), "another token"), None);
         identity.kill().unwrap();
         while identity.is_alive() {

@@ -151,7 +151,8 @@ impl<'a> Supervisor<'a> {
                     .because(reason)
                     .hint("without a wish for an accelerator, one that works is chosen"));
             };
-            self.say(&format!("{bad} does not work here ({reason}): starting again with {fallback}"));
+            // Why, is in the warning that the next plan brings.
+            self.say(&format!("{bad} does not work here: starting again with {fallback}"));
             // The new verdict makes the plan choose and warn; only where that is not enough is it told.
             plan = planned(config.accelerator, &verdicts)?;
             if plan.accelerator == bad {

@@ -3,6 +3,12 @@
 //! The test binary is started again as each supervisor and as each fake QEMU (the two ignored tests below), so that they
 //! are processes that can be killed.
 #![cfg(unix)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::exit,
+    reason = "tests, and processes that play a part in them"
+)]
 
 mod accelerators;
 mod adoption;
