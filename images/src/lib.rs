@@ -32,7 +32,7 @@ pub use download::Patience;
 pub use image::{Arch, Boot, Image, SeedKind};
 pub use import::ImportOptions;
 pub use nocloud::NoCloudSeed;
-pub use recipe::{RECIPE, RecipeFile, RecipeOptions};
+pub use recipe::{RECIPE, RecipeFile, RecipeOptions, report_recipe_line};
 pub use reference::ImageReference;
 pub use seed::{MachineSeed, SeedShare};
 pub use store::{ImageRow, ImageStore, OWN_IMAGE};

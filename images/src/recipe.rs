@@ -24,6 +24,25 @@ macro_rules! recipe {
 /// The recipe, as it is in `images/recipe`, without its README.
 pub const RECIPE: &[RecipeFile] = recipe!["build.sh", "configure", "guest", "init", "modules", "packages"];
 
+/// The recipe's stages and what people read of them.
+const STAGES: &[(&str, &str)] = &[
+    ("packages", "Installing distribution packages"),
+    ("kernel", "Choosing kernel modules"),
+    ("initrd", "Making the initial RAM disk"),
+    ("configure", "Configuring the system"),
+    ("disk", "Making the disk"),
+    ("manifest", "Writing the manifest"),
+];
+
+/// Reports a line that the recipe wrote: `stage: NAME` begins a stage, everything else is a detail.
+pub fn report_recipe_line(line: &str, reporter: &Reporter) {
+    let stage = line.strip_prefix("stage: ").and_then(|name| STAGES.iter().find(|(id, _)| *id == name));
+    match stage {
+        Some((id, title)) => reporter.stage(id, *title),
+        None => reporter.detail(line),
+    }
+}
+
 /// What is to be built.
 #[derive(Clone, Debug)]
 pub struct RecipeOptions {
@@ -62,10 +81,8 @@ mod build {
     use crate::{Cancel, Image, ImageStore, RecipeOptions};
 
     pub(super) fn build(_: &ImageStore, _: &RecipeOptions, _: &Reporter, _: &Cancel) -> Result<Image> {
-        Err(Error::other("an image can be built on Linux only")
-            .hint(
-                "create a machine from a cloud image (`machine create --image debian-13 builder`) and build inside it",
-            )
+        Err(Error::other("the recipe runs on Linux only")
+            .hint("`machine image build --in-machine` runs it inside a machine made from a cloud image")
             .hint("or build it on a Linux computer, and bring it here with `machine image import FOLDER`"))
     }
 }

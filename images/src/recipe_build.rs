@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use machine_core::{Code, Error, Reporter, Result, ResultExt};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{RECIPE, RecipeOptions};
+use super::{RECIPE, RecipeOptions, report_recipe_line};
 use crate::{Cancel, Image, ImageStore, ImportOptions, OWN_IMAGE, durable};
 
 /// A build takes minutes, and an emulated one about an hour.
@@ -24,16 +24,6 @@ const CLEAN_UP_LIMIT: Duration = Duration::from_secs(20);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Lines of the log that a failure shows.
 const SHOWN_LINES: usize = 20;
-
-/// The recipe's stages and what people read of them.
-const STAGES: &[(&str, &str)] = &[
-    ("packages", "Installing distribution packages"),
-    ("kernel", "Choosing kernel modules"),
-    ("initrd", "Making the initial RAM disk"),
-    ("configure", "Configuring the system"),
-    ("disk", "Making the disk"),
-    ("manifest", "Writing the manifest"),
-];
 
 pub(super) fn build(
     store: &ImageStore,
@@ -121,21 +111,13 @@ fn run(mut command: Command, reporter: &Reporter, cancel: &Cancel, keep: &mut dy
         match lines.recv_timeout(LOOK_AGAIN) {
             Ok(line) => {
                 keep(&line);
-                show(&line, reporter);
+                report_recipe_line(&line, reporter);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     group.0.wait().context(|| "cannot wait for the recipe".into())
-}
-
-fn show(line: &str, reporter: &Reporter) {
-    let stage = line.strip_prefix("stage: ").and_then(|name| STAGES.iter().find(|(id, _)| *id == name));
-    match stage {
-        Some((id, title)) => reporter.stage(id, *title),
-        None => reporter.detail(line),
-    }
 }
 
 fn read_lines(output: PipeReader, send: &mpsc::Sender<String>) {

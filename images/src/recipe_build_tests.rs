@@ -28,7 +28,7 @@ fn every_file_that_the_recipe_needs_is_embedded() {
 fn stages_of_the_recipe_are_the_stages_that_are_shown() {
     let script = RECIPE.iter().find(|file| file.name == "build.sh").unwrap().text;
     let stages: Vec<&str> = script.lines().filter_map(|line| line.trim().strip_prefix("stage ")).collect();
-    assert_eq!(stages, STAGES.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+    assert_eq!(stages, crate::recipe::STAGES.iter().map(|(id, _)| *id).collect::<Vec<_>>());
 }
 
 #[test]

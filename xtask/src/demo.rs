@@ -57,7 +57,7 @@ pub fn run(name: &str, yes: bool) -> Result<()> {
 }
 
 /// The program that the release build made.
-fn built_program() -> Result<PathBuf> {
+pub fn built_program() -> Result<PathBuf> {
     let metadata = parse(&Program::line("cargo metadata --format-version 1 --no-deps --locked").read()?)?;
     let target = metadata["target_directory"].as_str().ok_or("cargo metadata names no target folder")?;
     Ok(Path::new(target).join("release").join(format!("machine{}", std::env::consts::EXE_SUFFIX)))

@@ -1,6 +1,7 @@
-//! What people and CI run on a clone: `cargo xtask setup | test | image | cross | demo`.
+//! What people and CI run on a clone: `cargo xtask setup | test | image | cross | demo | bench`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool of this repository that talks to its terminal")]
 
+mod bench;
 mod check;
 mod command;
 mod cross;
@@ -45,6 +46,13 @@ enum Task {
         #[command(flatten)]
         options: cross::Options,
     },
+    /// Measure: ratios in one run, against /bin/true and bare QEMU
+    Bench {
+        #[command(flatten)]
+        consent: Consent,
+        #[command(flatten)]
+        options: bench::Options,
+    },
     /// From nothing to a running machine with a container in it
     Demo {
         #[command(flatten)]
@@ -83,6 +91,7 @@ fn run(task: Task) -> Result<()> {
             setup::run(&[setup::Group::Build, setup::Group::Cross], consent.yes)?;
             cross::run(&options, &mut command::Output::Terminal).map(|note| println!("{note}"))
         }
+        Task::Bench { consent, options } => bench::run(&options, consent.yes),
         Task::Demo { consent, name } => demo::run(&name, consent.yes),
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use machine_app::{App, CreateRequest};
-use machine_core::{EngineSpec, MachineSpec, Result};
+use machine_core::{Code, EngineSpec, Error, MachineSpec, Result};
 use serde_json::{Map, json};
 
 use crate::arguments::Create;
@@ -12,7 +12,7 @@ use crate::progress::{Manner, took};
 pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
     let name = create.name.parse()?;
     if create.cpus == Some(0) {
-        return Err(machine_core::Error::new(machine_core::Code::Usage, "a machine needs at least one CPU"));
+        return Err(Error::new(Code::Usage, "a machine needs at least one CPU").hint("leave --cpus out for a good choice"));
     }
     let mut options = Map::new();
     options.insert("accelerator".into(), json!(create.accelerator));
@@ -52,7 +52,7 @@ pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
     let result = crate::block_on(app.create(request.clone(), &shown.reporter));
     shown.finish(&result);
     let created = result.map_err(|error| {
-        if error.code() == machine_core::Code::Interrupted {
+        if error.code() == Code::Interrupted {
             let name = &request.name;
             error.hint(format!("`machine create {name}` carries on or begins anew, `machine rm {name}` removes what was made"))
         } else {

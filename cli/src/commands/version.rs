@@ -20,8 +20,13 @@ pub fn run(app: &App, version: &Version) -> Result<i32> {
 }
 
 pub fn completions(shell: clap_complete::Shell) -> Result<i32> {
+    // clap_complete offers hidden commands too: it gets a command line that has none.
+    let all = Arguments::command();
+    let mut shown = clap::Command::new("machine")
+        .args(all.get_arguments().cloned())
+        .subcommands(all.get_subcommands().filter(|command| !command.is_hide_set()).cloned());
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Arguments::command(), "machine", &mut script);
+    clap_complete::generate(shell, &mut shown, "machine", &mut script);
     print!("{}", String::from_utf8_lossy(&script));
     Ok(0)
 }

@@ -75,7 +75,7 @@ impl App {
                 Err(_) => {}
             }
             reporter.info(format!("Removing what an interrupted creation of {:?} left behind...", name.as_str()));
-            self.remove_everything(&name, reporter).await?;
+            self.remove_everything(&name, false, reporter).await?;
         }
 
         reporter.stage("check", "Running pre-create checks");

@@ -86,21 +86,7 @@ pub(crate) fn runtime_folder(path: &Path) -> Result<()> {
 
 /// An I/O error in the user's words: which file, and what to do where that is known.
 pub(crate) fn explain(error: io::Error, what: &str, path: &Path) -> Error {
-    let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Some("the disk is full: free some space there, or keep machines elsewhere with --storage-path".to_owned())
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            Some("the folder is read-only: keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH".to_owned())
-        }
-        io::ErrorKind::PermissionDenied => {
-            Some("check who owns it, or keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH".to_owned())
-        }
-        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-            Some("something else has that path: move it away, or use another --storage-path".to_owned())
-        }
-        _ => None,
-    };
+    let hint = machine_core::io_hint(&error);
     let code = if error.kind() == io::ErrorKind::NotFound { Code::NotFound } else { Code::Other };
     let explained = Error::new(code, format!("{what} {}", path.display())).because(error);
     match hint {

@@ -60,7 +60,10 @@ impl App {
                     app.image_store()?.find_or_import(&wanted, host_arch(), &reporter, cancel)
                 })
                 .await
-                .map_err(|e| if e.code() == Code::NotFound { e.with_code(Code::PreCreate) } else { e })?
+                .map_err(|e| {
+                    let code = if e.code() == Code::Interrupted { Code::Interrupted } else { Code::PreCreate };
+                    e.with_code(code).hint("--image takes a name of `machine image ls`, or the path of a qcow2 or raw disk")
+                })?
             }
             Err(error) => return Err(error.with_code(Code::PreCreate)),
         };

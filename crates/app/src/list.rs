@@ -75,6 +75,7 @@ impl App {
             let row: &mut Row = &mut rows[index];
             match answer {
                 Ok(Ok(version)) => row.docker_version = Some(format!("v{version}")),
+                Ok(Err(error)) if error.code() == machine_core::Code::TimedOut => row.state = "Timeout".to_owned(),
                 Ok(Err(error)) => row.error = Some(format!("the engine does not answer yet: {error}")),
                 Err(_) => row.state = "Timeout".to_owned(),
             }

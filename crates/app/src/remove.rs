@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use machine_core::{Error, MachineName, Reporter, Result};
+use machine_core::{MachineName, Reporter, Result};
 
 use crate::app::App;
 use crate::store::{self, does_not_exist};
@@ -27,23 +27,33 @@ impl App {
         {
             return Err(error.hint(format!("`machine rm -f {name}` removes it all the same")));
         }
-        self.remove_everything(name, reporter).await
+        self.remove_everything(name, force, reporter).await
     }
 
     /// As [`remove`](Self::remove), for one who has the lock.
-    pub(crate) async fn remove_everything(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+    pub(crate) async fn remove_everything(&self, name: &MachineName, force: bool, reporter: &Reporter) -> Result<()> {
         // Only QEMU machines leave anything running on this computer that a lost record could hide.
         let record = self.store.load(name).unwrap_or_else(|_| store::remains(name, "qemu"));
-        let driver = self.driver(&record.driver)?;
         let dir = self.store.folder(name);
         let record = Mutex::new(record);
         let journal = self.journal(&record, reporter);
         let snapshot = journal.snapshot();
         reporter.stage("remove", format!("Removing {name}"));
-        driver
-            .remove(journal.work(&snapshot, &dir))
-            .await
-            .map_err(|error: Error| error.within(format!("machine {:?} was not removed", name.as_str())))?;
+        let of_driver = match self.driver(&snapshot.driver) {
+            Ok(driver) => driver.remove(journal.work(&snapshot, &dir)).await,
+            Err(error) => Err(error),
+        };
+        match of_driver {
+            // As docker-machine's `-f`: what is kept here goes, and what that leaves behind is said.
+            Err(error) if force => reporter.warn(format!(
+                "what the driver {:?} made of {:?} may still be there: {error}", snapshot.driver, name.as_str()
+            )),
+            Err(error) => {
+                let hint = format!("`machine rm -f {name}` removes at least what is kept of it on this computer");
+                return Err(error.within(format!("machine {:?} was not removed", name.as_str())).hint(hint));
+            }
+            Ok(()) => {}
+        }
         self.remove_context(name, reporter);
         self.store.remove_folder(name)
     }

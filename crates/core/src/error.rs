@@ -135,9 +135,29 @@ impl std::error::Error for Error {
     }
 }
 
+/// What to do about an I/O error in the folders where machines are kept, where its kind tells.
+pub fn io_hint(error: &std::io::Error) -> Option<&'static str> {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Some("the disk is full: free some space there, or keep machines elsewhere with --storage-path")
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            Some("the folder is read-only: keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
+        }
+        ErrorKind::PermissionDenied => {
+            Some("check who owns it, or keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
+        }
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            Some("something else has that path: move it away, or use another --storage-path")
+        }
+        _ => None,
+    }
+}
+
 /// Puts what was being done in front of any error.
 pub trait ResultExt<T> {
-    /// The error becomes the cause of `context`; the code and hints of one of ours are kept.
+    /// The error becomes the cause of `context`; the code and hints of one of ours are kept, an I/O error gets its hint.
     fn context(self, context: impl FnOnce() -> String) -> Result<T>;
 }
 
@@ -146,7 +166,12 @@ impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> ResultExt<T> for std:
         self.map_err(|error| {
             let source: Box<dyn std::error::Error + Send + Sync> = error.into();
             let code = source.downcast_ref::<Error>().map_or(Code::Other, Error::code);
-            Error::new(code, context()).because(source)
+            let hint = source.downcast_ref::<std::io::Error>().and_then(io_hint);
+            let error = Error::new(code, context()).because(source);
+            match hint {
+                Some(hint) => error.hint(hint),
+                None => error,
+            }
         })
     }
 }

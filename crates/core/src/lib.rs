@@ -11,7 +11,7 @@ mod record;
 mod spec;
 
 pub use driver::{Capabilities, Checkpoint, Driver, MachineRef, Work};
-pub use error::{Code, Error, Result, ResultExt};
+pub use error::{Code, Error, Result, ResultExt, io_hint};
 pub use event::{Event, EventKind, Level, Reporter, Stage};
 pub use machine_name::MachineName;
 pub use observation::{Endpoints, MachineState, Observation, SshTarget};

@@ -44,7 +44,8 @@ pub(crate) fn open_appending(path: &Path) -> std::io::Result<File> {
 }
 
 fn line(now: Timestamp, event: &str, fields: &Value) -> String {
-    let fields = fields.as_object().into_iter().flatten().map(|(key, value)| format!(",{}:{value}", Value::from(key.as_str())));
+    let fields =
+        fields.as_object().into_iter().flatten().map(|(key, value)| format!(",{}:{value}", Value::from(key.as_str())));
     format!("{{\"ts\":\"{now:.3}\",\"event\":{}{}}}\n", Value::from(event), fields.collect::<String>())
 }
 

@@ -29,19 +29,19 @@ mod verdict;
 mod verdict_file;
 
 pub use facts::{Accelerator, DeviceFact, HostFacts, HostOs, QemuFacts, Version};
-pub use plan::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan};
 pub use known_bad::{KNOWN_BAD, KnownBad, Remedy, Situation, matches as known_bad, oldest_supported};
+pub use plan::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan};
 pub use probe::{Search, fingerprint, probe, probe_host, probe_qemu};
 pub use qemu_command::install_hint;
 pub use verdict::{Decision, Exit, FirstSeconds, Verdict, VerdictKey, Verdicts, watch};
 
 pub use disk::{DiskInfo, DiskTool};
 pub use driver::{Launcher, QemuConfig, QemuDriver};
+pub use free_space::free_space;
 pub use last_exit::LastExit;
 pub use machine_files::MachineFiles;
 pub use process_identity::ProcessIdentity;
 pub use run_file::{Ports, RunFile};
-pub use free_space::free_space;
-pub use trial::try_acceleration;
 pub use supervisor::{ImageLookup, SuperviseConfig, supervise};
+pub use trial::try_acceleration;
 pub use verdict_file::load_verdicts;

@@ -23,7 +23,8 @@ pub(crate) fn since(log: &Path, from: u64) -> Vec<u8> {
 pub(crate) fn last_lines(log: &Path, from: u64, count: usize) -> Vec<String> {
     let start = from.max(length(log).saturating_sub(TAIL));
     let text = read(log, SeekFrom::Start(start), TAIL);
-    let lines: Vec<String> = String::from_utf8_lossy(&text).split(['\n', '\r']).map(plain).filter(|l| !l.is_empty()).collect();
+    let lines: Vec<String> =
+        String::from_utf8_lossy(&text).split(['\n', '\r']).map(plain).filter(|l| !l.is_empty()).collect();
     lines[lines.len().saturating_sub(count)..].to_vec()
 }
 
@@ -95,7 +96,8 @@ mod tests {
 
     #[test]
     fn a_kernel_panic_is_recognised() {
-        let lines = ["[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root".to_owned(), "[ 1.1] CPU: 0".to_owned()];
+        let lines =
+            ["[ 1.0] Kernel panic - not syncing: VFS: Unable to mount root".to_owned(), "[ 1.1] CPU: 0".to_owned()];
         assert_eq!(kernel_panic(&lines), Some("Kernel panic - not syncing: VFS: Unable to mount root"));
         assert_eq!(kernel_panic(&lines[1..]), None);
     }

@@ -149,7 +149,8 @@ impl MachineFiles {
         for socket in sockets {
             gone(std::fs::remove_file(&socket)).context(|| format!("cannot remove the socket {}", socket.display()))?;
         }
-        gone(std::fs::remove_dir(&self.runtime)).context(|| format!("cannot remove the folder {}", self.runtime.display()))
+        gone(std::fs::remove_dir(&self.runtime))
+            .context(|| format!("cannot remove the folder {}", self.runtime.display()))
     }
 }
 

@@ -40,7 +40,9 @@ impl ProcessIdentity {
     /// When the system does not let this user end it.
     pub fn kill(&self) -> Result<()> {
         self.kill_verified().map_err(|error| {
-            Error::other(format!("cannot end process {}", self.pid)).because(error).hint("end it by hand, then try again")
+            Error::other(format!("cannot end process {}", self.pid))
+                .because(error)
+                .hint("end it by hand, then try again")
         })
     }
 

@@ -53,7 +53,8 @@ impl Qmp {
         let waiting: Waiting = Arc::new(Mutex::new(Some(HashMap::new())));
         let (ready, greeted) = oneshot::channel();
         let (events, events_out) = mpsc::unbounded_channel();
-        let connection = Connection { socket: socket.to_owned(), deadline: began + limit, waiting: waiting.clone(), events };
+        let connection =
+            Connection { socket: socket.to_owned(), deadline: began + limit, waiting: waiting.clone(), events };
         std::thread::Builder::new()
             .name("qmp".into())
             .spawn(move || connection.run(ready))
@@ -92,7 +93,10 @@ impl Qmp {
                 .await
                 .context(|| format!("cannot send {command:?} to QEMU"))?
                 .context(|| format!("cannot send {command:?} to QEMU"))?;
-            reply.await.map_err(|_| gone())?.map_err(|refusal| Error::other(format!("QEMU refused {command:?}: {refusal}")))
+            reply
+                .await
+                .map_err(|_| gone())?
+                .map_err(|refusal| Error::other(format!("QEMU refused {command:?}: {refusal}")))
         };
         tokio::time::timeout(REPLY_LIMIT, exchange).await.map_err(|_| {
             Error::new(Code::TimedOut, format!("QEMU did not answer {command:?} within {REPLY_LIMIT:?}"))
@@ -240,7 +244,10 @@ mod tests {
             match command["execute"].as_str().unwrap() {
                 "human-monitor-command" => vec![format!(
                     "{{\"return\": {}, \"id\": {id}}}",
-                    command["arguments"]["command-line"].as_str().map(|line| json!(format!("you said {line}"))).unwrap()
+                    command["arguments"]["command-line"]
+                        .as_str()
+                        .map(|line| json!(format!("you said {line}")))
+                        .unwrap()
                 )],
                 "bad" => vec![format!("{{\"error\": {{\"desc\": \"not so\"}}, \"id\": {id}}}")],
                 _ => vec![

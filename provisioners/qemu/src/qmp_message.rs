@@ -71,7 +71,10 @@ mod tests {
 
     #[test]
     fn greetings_replies_errors_and_events_are_told_apart() {
-        assert_eq!(parse(r#"{"QMP": {"version": {"qemu": {"major": 10}}, "capabilities": []}}"#), Some(QmpMessage::Greeting));
+        assert_eq!(
+            parse(r#"{"QMP": {"version": {"qemu": {"major": 10}}, "capabilities": []}}"#),
+            Some(QmpMessage::Greeting)
+        );
         assert_eq!(
             parse(r#"{"return": {"running": true}, "id": 7}"#),
             Some(QmpMessage::Reply { id: 7, result: Ok(json!({"running": true})) })
@@ -80,14 +83,17 @@ mod tests {
             parse(r#"{"id": 8, "error": {"class": "CommandNotFound", "desc": "no such command"}}"#),
             Some(QmpMessage::Reply { id: 8, result: Err("no such command".into()) })
         );
-        let event = parse(r#"{"timestamp": {}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}"#);
+        let event =
+            parse(r#"{"timestamp": {}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}"#);
         let Some(QmpMessage::Event(event)) = event else { panic!("{event:?}") };
         assert_eq!(shutdown_reason(&event), Some("guest-shutdown"));
     }
 
     #[test]
     fn lines_of_another_form_are_passed_over() {
-        for line in ["", "{", "[]", "7", r#"{"return": {}}"#, r#"{"return": {}, "id": "x"}"#, r#"{"event": 7}"#, r#"{"id": 1}"#] {
+        for line in
+            ["", "{", "[]", "7", r#"{"return": {}}"#, r#"{"return": {}, "id": "x"}"#, r#"{"event": 7}"#, r#"{"id": 1}"#]
+        {
             assert_eq!(parse(line), None, "{line}");
         }
     }

@@ -40,7 +40,10 @@ pub async fn try_acceleration(
     }
     let Some((image, key)) = image.zip(VerdictKey::of(facts)) else { return Ok(None) };
     let Boot::Direct { kernel, args, .. } = &image.boot else { return Ok(None) };
-    let dir = tempfile::Builder::new().prefix("trial").tempdir_in(scratch).context(|| "cannot make a folder for the trial".into())?;
+    let dir = tempfile::Builder::new()
+        .prefix("trial")
+        .tempdir_in(scratch)
+        .context(|| "cannot make a folder for the trial".into())?;
     // The plan knows which accelerator and which CPU model a machine would get.
     let token = uuid::Uuid::new_v4().to_string();
     let planned = plan(&PlanInput {
@@ -64,15 +67,38 @@ pub async fn try_acceleration(
     let machine = if image.arch == machine_images::Arch::Amd64 { "q35" } else { "virt" };
     let chardev = format!("file,id=serial,path={}", option_string::escaped(serial_option));
     let arguments: Vec<String> = [
-        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-machine", machine, "-m", "256",
-        "-accel", planned.accelerator.name(), "-cpu", &planned.cpu_model, "-kernel", kernel, "-append", args,
-        "-chardev", &chardev, "-serial", "chardev:serial",
+        "-nodefaults",
+        "-no-user-config",
+        "-display",
+        "none",
+        "-no-reboot",
+        "-machine",
+        machine,
+        "-m",
+        "256",
+        "-accel",
+        planned.accelerator.name(),
+        "-cpu",
+        &planned.cpu_model,
+        "-kernel",
+        kernel,
+        "-append",
+        args,
+        "-chardev",
+        &chardev,
+        "-serial",
+        "chardev:serial",
     ]
     .map(str::to_owned)
     .to_vec();
     let log = std::fs::File::create(dir.path().join("log")).context(|| "cannot write the trial's log".into())?;
     let mut command = Command::from(qemu_command::command(&planned.program, &arguments));
-    let mut child = command.stdout(std::process::Stdio::null()).stderr(log).kill_on_drop(true).spawn().context(|| "cannot start QEMU".into())?;
+    let mut child = command
+        .stdout(std::process::Stdio::null())
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .context(|| "cannot start QEMU".into())?;
     let began = Instant::now();
     let decision = loop {
         let ended = child.try_wait().context(|| "cannot watch QEMU".into())?;

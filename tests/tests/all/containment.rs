@@ -45,7 +45,8 @@ fn with_nothing_but_a_home_everything_is_in_its_data_folder_and_in_dockers() {
     let home = scene.path("person");
     std::fs::create_dir(&home).unwrap();
     scene.set("HOME", &home);
-    let words = |line: &str| scene.command(line.split(' ')).without("MACHINE_STORAGE_PATH").without("DOCKER_CONFIG").run();
+    let words =
+        |line: &str| scene.command(line.split(' ')).without("MACHINE_STORAGE_PATH").without("DOCKER_CONFIG").run();
     words("create dev").ok();
     words("ls").ok();
     let mut top = Vec::new();
@@ -67,7 +68,9 @@ fn with_nothing_but_a_home_everything_is_in_its_data_folder_and_in_dockers() {
 fn a_variable_that_is_set_to_nothing_is_as_good_as_unset() {
     let scene = Scene::new();
     let home = scene.path("docker");
-    for variable in ["MACHINE_STORAGE_PATH", "MACHINE_DRIVER", "ENGINE_REGISTRY_MIRROR", "MACHINE_DEBUG", "XDG_RUNTIME_DIR"] {
+    for variable in
+        ["MACHINE_STORAGE_PATH", "MACHINE_DRIVER", "ENGINE_REGISTRY_MIRROR", "MACHINE_DEBUG", "XDG_RUNTIME_DIR"]
+    {
         let run = scene.command(["create", "dev", "--help"]).env(variable, "").env("HOME", &home).run();
         assert_eq!(run.ok().stderr, "", "{variable}");
         scene.command(["ls"]).env(variable, "").env("HOME", &home).run().ok();

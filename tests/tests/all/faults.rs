@@ -128,7 +128,7 @@ fn a_command_on_a_busy_machine_waits_for_the_other_and_says_for_whom() {
 fn looking_at_a_machine_that_is_being_stopped_shows_that() {
     let scene = scene("deaf");
     scene.run("create dev").ok();
-    let stop = scene.command(["stop", "--timeout", "4", "dev"]).start();
-    until("the state Stopping", Duration::from_secs(3), || (scene.status("dev") == "Stopping").then_some(()));
+    let stop = scene.command(["stop", "--timeout", "6", "dev"]).start();
+    until("the state Stopping", Duration::from_secs(5), || (scene.status("dev") == "Stopping").then_some(()));
     stop.finish().ok();
 }

@@ -9,6 +9,7 @@ mod containment;
 mod crash;
 mod faults;
 mod help;
+mod images;
 mod life;
 mod look;
 mod output;

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use interprocess::local_socket::tokio::{Stream, prelude::*};
 use interprocess::local_socket::GenericFilePath;
+use interprocess::local_socket::tokio::{Stream, prelude::*};
 use machine_core::{Code, Error, Result, ResultExt};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::time::Instant;

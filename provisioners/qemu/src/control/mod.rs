@@ -2,6 +2,9 @@
 
 mod client;
 mod server;
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
 mod wire;
 
 pub(crate) use client::{ask, is_listening};

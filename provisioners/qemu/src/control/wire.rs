@@ -115,7 +115,10 @@ mod tests {
             since: Timestamp::UNIX_EPOCH,
         };
         insta::assert_snapshot!(serde_json::to_string_pretty(&Reply::Status(status)).unwrap());
-        assert_eq!(serde_json::to_string(&Reply::Ended { forced: true }).unwrap(), r#"{"reply":"ended","forced":true}"#);
+        assert_eq!(
+            serde_json::to_string(&Reply::Ended { forced: true }).unwrap(),
+            r#"{"reply":"ended","forced":true}"#
+        );
     }
 
     proptest! {

@@ -84,7 +84,11 @@ fn check_room(room: u64, disk_mib: u64, storage: &Path, reporter: &Reporter) -> 
     if room < LEAST_ROOM {
         return Err(Error::new(
             Code::PreCreate,
-            format!("only {room_mib} MiB are free at {}, a machine needs {} MiB to begin with", storage.display(), LEAST_ROOM >> 20),
+            format!(
+                "only {room_mib} MiB are free at {}, a machine needs {} MiB to begin with",
+                storage.display(),
+                LEAST_ROOM >> 20
+            ),
         )
         .hint("free some space there, or keep machines elsewhere with --storage-path"));
     }
@@ -121,7 +125,9 @@ mod tests {
 
     #[test]
     fn what_was_left_open_fits_the_computer_and_what_was_asked_for_stays() {
-        for (cpus, memory_mib, expected) in [(1, 1024, (1, 512)), (2, 8192, (2, 2048)), (6, 3000, (3, 1500)), (64, 65536, (4, 2048))] {
+        for (cpus, memory_mib, expected) in
+            [(1, 1024, (1, 512)), (2, 8192, (2, 2048)), (6, 3000, (3, 1500)), (64, 65536, (4, 2048))]
+        {
             let facts = HostFacts { cpus, memory_mib, ..probe_host() };
             let mut spec = open();
             fill_in(&mut spec, &facts);
@@ -153,6 +159,11 @@ mod tests {
         assert_eq!(said.lock().unwrap().len(), 0);
         check_room(3 << 30, 4096, storage, &reporter).unwrap();
         assert_eq!(*said.lock().unwrap(), ["3072 MiB are free at /s: the machine's disk of 4096 MiB cannot fill up"]);
-        assert!(check_room(5 << 20, 4096, storage, &reporter).unwrap_err().to_string().contains("only 5 MiB are free at /s"));
+        assert!(
+            check_room(5 << 20, 4096, storage, &reporter)
+                .unwrap_err()
+                .to_string()
+                .contains("only 5 MiB are free at /s")
+        );
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use machine_core::{
-    Capabilities, Code, Driver, Endpoints, Error, MachineName, MachineRef, MachineSpec, MachineState, Observation, Reporter,
-    Result, ResultExt, SshTarget, Work,
+    Capabilities, Code, Driver, Endpoints, Error, MachineName, MachineRef, MachineSpec, MachineState, Observation,
+    Reporter, Result, ResultExt, SshTarget, Work,
 };
 use machine_images::Arch;
 use serde_json::Value;
@@ -155,7 +155,9 @@ impl QemuDriver {
         match presence.ask(Call::WaitRunning, RUNNING, move |text| reporter.info(text)).await {
             Ok(Reply::Status(status)) => Ok(status),
             Ok(Reply::Failed { message, hints }) => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
-            Ok(Reply::Ended { .. } | Reply::Progress { .. }) => Err(Error::other("it was stopped while it was starting")),
+            Ok(Reply::Ended { .. } | Reply::Progress { .. }) => {
+                Err(Error::other("it was stopped while it was starting"))
+            }
             Err(error) => Err(match LastExit::read(presence.dir) {
                 Some(exit) => exit.into_error(),
                 None => with_log(error, presence),
@@ -384,7 +386,10 @@ fn switched_off(machine: MachineRef<'_>) -> Observation {
         Some(exit) if !exit.clean => Observation::of(MachineState::Broken(exit.describe())),
         Some(_) => Observation::of(MachineState::Stopped),
         None if RunFile::read(machine.dir).is_some() => Observation {
-            warnings: vec!["its last run ended without a shutdown (this computer went off, or its processes were killed)".to_owned()],
+            warnings: vec![
+                "its last run ended without a shutdown (this computer went off, or its processes were killed)"
+                    .to_owned(),
+            ],
             ..Observation::of(MachineState::Stopped)
         },
         None => Observation::of(MachineState::Stopped),

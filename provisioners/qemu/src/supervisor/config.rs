@@ -48,6 +48,9 @@ pub struct SuperviseConfig {
 
 impl fmt::Debug for SuperviseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SuperviseConfig").field("machine", &self.machine).field("dir", &self.dir).finish_non_exhaustive()
+        f.debug_struct("SuperviseConfig")
+            .field("machine", &self.machine)
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }

@@ -68,7 +68,10 @@ mod tests {
         assert!(judged(Some("guest-reset"), &["reboot: Restarting system"], &[]).clean);
 
         let panic = judged(Some("guest-reset"), &["x", "[ 2.1] Kernel panic - not syncing: no init"], &[]);
-        assert_eq!((panic.clean, panic.reason.as_str()), (false, "the guest's kernel crashed: Kernel panic - not syncing: no init"));
+        assert_eq!(
+            (panic.clean, panic.reason.as_str()),
+            (false, "the guest's kernel crashed: Kernel panic - not syncing: no init")
+        );
 
         let killed = judged(None, &["login:"], &[]);
         assert_eq!((killed.clean, killed.reason.as_str()), (false, "QEMU ended"));

@@ -245,7 +245,8 @@ impl<'a> Supervisor<'a> {
                     self.remember(started.facts, started.plan.accelerator, true, "the guest's kernel ran");
                 }
                 for port in taken {
-                    let text = format!("port {port} of this computer, used before, is taken: the machine has new ports");
+                    let text =
+                        format!("port {port} of this computer, used before, is taken: the machine has new ports");
                     self.event("port changed", &json!({ "port": port, "text": text }));
                     file.warnings.push(text);
                 }
@@ -402,7 +403,8 @@ impl<'a> Supervisor<'a> {
 
     /// What speaks against the accelerator of a QEMU that ended soon after its start: the guest's kernel had not spoken.
     fn blame_accelerator(&self, exited: Exited, run: Run<'_>) -> Option<String> {
-        let started = run.started.filter(|started| started.plan.accelerator.is_hardware() && run.began.elapsed() < YOUTH)?;
+        let started =
+            run.started.filter(|started| started.plan.accelerator.is_hardware() && run.began.elapsed() < YOUTH)?;
         let files = &self.config.files;
         let decision = judge(&FirstSeconds {
             accelerator: started.plan.accelerator,

@@ -85,7 +85,8 @@ async fn a_stranger_that_got_the_pid_of_a_dead_qemu_is_neither_seen_nor_killed()
     let (house, qemu) = orphaned(&Behaviour::default()).await;
     qemu.kill().unwrap();
     until("QEMU dead", async || !qemu.is_alive()).await;
-    let mut stranger = Command::new("/bin/sh").args(["-c", "read line", "stranger"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stranger =
+        Command::new("/bin/sh").args(["-c", "read line", "stranger"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut run = house.run_file();
     run.qemu.pid = stranger.id();
     run.supervisor.as_mut().unwrap().pid = stranger.id();

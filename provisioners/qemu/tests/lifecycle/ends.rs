@@ -60,7 +60,10 @@ async fn a_qemu_that_is_killed_behind_our_back_leaves_the_reason_and_starts_agai
     let house = running(&Behaviour::default()).await;
     house.run_file().qemu.kill().unwrap();
     until("the end noticed", async || LastExit::read(&house.dir()).is_some() && house.endpoints().is_none()).await;
-    until("the supervisor gone", async || !matches!(house.observe().await.state, MachineState::Starting | MachineState::Running)).await;
+    until("the supervisor gone", async || {
+        !matches!(house.observe().await.state, MachineState::Starting | MachineState::Running)
+    })
+    .await;
     let MachineState::Broken(reason) = house.observe().await.state else { panic!("{:?}", house.observe().await) };
     assert!(reason.contains("signal: 9") && reason.contains("Linux version 6.12"), "{reason}");
     house.start().await.unwrap();

@@ -51,7 +51,8 @@ pub fn install(folder: &Path) -> PathBuf {
     };
     script(
         "qemu-img",
-        "#!/bin/sh\nfor word in \"$@\"; do case \"$word\" in */os.qcow2|*/data.qcow2) : > \"$word\";; esac; done\n".into(),
+        "#!/bin/sh\nfor word in \"$@\"; do case \"$word\" in */os.qcow2|*/data.qcow2) : > \"$word\";; esac; done\n"
+            .into(),
     );
     script(
         "qemu-system-x86_64",
@@ -166,7 +167,10 @@ impl Monitor {
                 let port = listener.local_addr().unwrap().port();
                 format!("  TCP[HOST_FORWARD]  12       127.0.0.1 {port}       10.0.2.15 {guest}     0     0\r\n")
             });
-            return format!("Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address\r\n{}", lines.collect::<String>());
+            return format!(
+                "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address\r\n{}",
+                lines.collect::<String>()
+            );
         };
         let (host, guest) = rule.strip_prefix("tcp:127.0.0.1:").unwrap().split_once("-:").unwrap();
         match TcpListener::bind(("127.0.0.1", host.parse::<u16>().unwrap())) {

@@ -6,11 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use machine_core::{
-    Checkpoint, Driver, Endpoints, EngineSpec, EventKind, MachineName, MachineRecord, MachineRef, MachineSpec, Observation,
-    Phase, RECORD_SCHEMA, Reporter, Result, Work,
+    Checkpoint, Driver, Endpoints, EngineSpec, EventKind, MachineName, MachineRecord, MachineRef, MachineSpec,
+    Observation, Phase, RECORD_SCHEMA, Reporter, Result, Work,
 };
 use machine_images::{Arch, Boot, Image, SeedKind};
-use machine_qemu::{Launcher, ProcessIdentity, QemuConfig, QemuDriver, RunFile, Search, supervise as machine_supervise};
+use machine_qemu::{
+    Launcher, ProcessIdentity, QemuConfig, QemuDriver, RunFile, Search, supervise as machine_supervise,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -148,7 +150,8 @@ impl House {
     /// Whether anything of the machine is left outside its folder.
     pub fn processes(&self) -> Vec<u32> {
         let token = self.token();
-        let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        let all =
+            std::fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         all.filter(|pid| ProcessIdentity::of(*pid, &token).is_some()).collect()
     }
 

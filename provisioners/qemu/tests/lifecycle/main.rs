@@ -12,6 +12,7 @@
 
 mod accelerators;
 mod adoption;
+mod disks;
 mod ends;
 mod fake_qemu;
 mod house;

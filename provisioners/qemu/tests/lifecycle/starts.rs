@@ -44,7 +44,8 @@ async fn starts_at_the_same_time_make_one_qemu() {
 #[tokio::test]
 async fn a_qemu_that_refuses_says_why_at_the_start_and_at_the_next_look() {
     let mut house =
-        House::with_machine(&Behaviour { refuses: Some("could not open 'x': Not so".into()), ..Behaviour::default() }).await;
+        House::with_machine(&Behaviour { refuses: Some("could not open 'x': Not so".into()), ..Behaviour::default() })
+            .await;
     let error = house.start().await.unwrap_err();
     assert!(error.to_string().contains("could not open 'x': Not so"), "{error:?}");
     let MachineState::Broken(reason) = house.observe().await.state else { panic!("{:?}", house.observe().await) };
@@ -58,7 +59,10 @@ async fn a_qemu_that_refuses_says_why_at_the_start_and_at_the_next_look() {
 async fn a_stop_during_the_start_ends_both() {
     let house = House::with_machine(&Behaviour { slow_monitor_ms: 5000, ..Behaviour::default() }).await;
     let stop = async {
-        until("starting", async || house.observe().await.state == MachineState::Starting && !house.processes().is_empty()).await;
+        until("starting", async || {
+            house.observe().await.state == MachineState::Starting && !house.processes().is_empty()
+        })
+        .await;
         house.stop(Duration::from_secs(1)).await
     };
     let (started, stopped) = tokio::join!(house.start(), stop);

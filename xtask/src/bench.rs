@@ -1,0 +1,97 @@
+//! `cargo xtask bench`: ratios, all measured in one run. Nothing here passes or fails.
+
+mod boot;
+mod commands;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::command::{Output, Program};
+use crate::setup::{self, Group, docker_environment};
+use crate::{Result, demo, image, places};
+
+#[derive(Args)]
+pub struct Options {
+    /// How many machines are created (and bare QEMUs booted, turn about)
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    boots: usize,
+    /// How often each quick command is run
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    runs: usize,
+}
+
+/// A store of its own, with the release build of the program.
+struct Bench {
+    program: PathBuf,
+    store: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Bench {
+    fn machine(&self, words: &[&str]) -> Program {
+        Program::new(&self.program).args(words).envs(&self.environment)
+    }
+
+    fn folder(&self, name: &str) -> PathBuf {
+        self.store.join("machines").join(name)
+    }
+}
+
+/// Measures and prints.
+pub fn run(options: &Options, yes: bool) -> Result<()> {
+    let output = &mut Output::Terminal;
+    setup::run(&[Group::Build, Group::Vm, Group::Image], yes)?;
+    Program::line("cargo build --locked --release -p machine-cli").run(output)?;
+    let folder = image::build(&image::Options::default(), output)?;
+    let store = places::cache()?.join(format!("bench-{}", std::process::id()));
+    places::make_folder(&store)?;
+    let mut environment = docker_environment()?;
+    environment.push(("MACHINE_STORAGE_PATH".into(), store.clone().into()));
+    environment.push(("DOCKER_CONFIG".into(), store.join("docker").into()));
+    let bench = Bench { program: demo::built_program()?, store, environment };
+    let result = measure(&bench, options, &folder, output);
+    // Whatever happened, nothing of it stays.
+    for name in ["dev", "bare"] {
+        let _ = bench.machine(&["--quiet", "rm", "-f", name]).read();
+    }
+    places::remove_folder(&bench.store)?;
+    result
+}
+
+fn measure(bench: &Bench, options: &Options, image: &Path, output: &mut Output) -> Result<()> {
+    bench.machine(&["image", "import"]).arg(image).run(output)?;
+    println!("load at the beginning: {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
+    boot::measure(bench, options.boots)?;
+    commands::measure(bench, options.runs)
+}
+
+/// Runs `work` and says how long it took.
+fn timed<T>(work: impl FnOnce() -> Result<T>) -> Result<(T, Duration)> {
+    let begun = Instant::now();
+    Ok((work()?, begun.elapsed()))
+}
+
+/// The middle of some measurements.
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn ratio(time: Duration, base: Duration) -> String {
+    format!("{:.2}", time.as_secs_f64() / base.as_secs_f64().max(1e-9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle_one_and_a_ratio_has_two_digits() {
+        let mut times = [5, 1, 3].map(Duration::from_secs);
+        assert_eq!(median(&mut times), Duration::from_secs(3));
+        assert_eq!(ratio(Duration::from_secs(3), Duration::from_secs(2)), "1.50");
+    }
+}
