@@ -229,6 +229,9 @@ pub enum Image {
         /// Package source: URI of a Debian archive [default: the one that this computer uses]
         #[arg(long, value_name = "URI")]
         package_source: Option<String>,
+        /// Build inside a temporary machine made from Debian's cloud image [default on macOS and Windows]
+        #[arg(long)]
+        in_machine: bool,
     },
     /// Remove an image that no machine uses
     Rm {

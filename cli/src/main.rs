@@ -70,11 +70,16 @@ fn stdout_colours(colour: &'static str) -> (&'static str, &'static str) {
     if std::io::stdout().is_terminal() && !Environment::no_color() { (colour, "\x1b[0m") } else { ("", "") }
 }
 
+/// Logging, on standard error: everything for `--debug`; a supervisor always logs what it does, into its own log.
 fn log_to_stderr(arguments: &Arguments) {
-    if !arguments.debug && !Environment::debug() {
-        return;
-    }
-    let filter = tracing_subscriber::EnvFilter::new("machine=debug,machine_app=debug,machine_qemu=debug,machine_ssh=debug,machine_docker=debug,machine_images=debug");
+    let level = match arguments.command {
+        _ if arguments.debug || Environment::debug() => "debug",
+        arguments::Command::Supervise { .. } => "info",
+        _ => return,
+    };
+    let rooms = ["machine", "machine_app", "machine_docker", "machine_images", "machine_qemu", "machine_ssh"];
+    let filter = rooms.map(|room| format!("{room}={level}")).join(",");
+    let filter = tracing_subscriber::EnvFilter::new(filter);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
 }
 

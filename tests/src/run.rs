@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -143,7 +143,8 @@ fn collect(mut stream: impl Read + Send + 'static, output: &Arc<Output>, which: 
         let mut buffer = [0; 64 * 1024];
         loop {
             let count = stream.read(&mut buffer).unwrap_or(0);
-            let mut streams = output.streams.lock().unwrap();
+            // A test that failed while it looked says so itself.
+            let mut streams = output.streams.lock().unwrap_or_else(PoisonError::into_inner);
             if count == 0 {
                 streams.ended += 1;
                 output.changed.notify_all();
@@ -189,22 +190,28 @@ impl Running {
     /// Waits until its standard error has `text`.
     #[track_caller]
     pub fn says(&self, text: &str) {
-        self.wait_for(text, |streams| &streams.stderr);
+        self.wait_for(text, 0, |streams| &streams.stderr);
     }
 
     /// Waits until its standard output has `text`; returns all that it had then.
     #[track_caller]
     pub fn prints(&self, text: &str) -> String {
-        self.wait_for(text, |streams| &streams.stdout)
+        self.wait_for(text, 0, |streams| &streams.stdout).0
+    }
+
+    /// Waits until its standard output has `text` somewhere after the first `from` bytes; returns where that ends.
+    #[track_caller]
+    pub(crate) fn prints_after(&self, from: usize, text: &str) -> usize {
+        self.wait_for(text, from, |streams| &streams.stdout).1
     }
 
     #[track_caller]
-    fn wait_for(&self, text: &str, which: fn(&Streams) -> &Vec<u8>) -> String {
+    fn wait_for(&self, text: &str, from: usize, which: fn(&Streams) -> &Vec<u8>) -> (String, usize) {
         let mut streams = self.output.streams.lock().unwrap();
         loop {
-            let all = String::from_utf8_lossy(which(&streams)).into_owned();
-            if all.contains(text) {
-                return all;
+            let all = which(&streams);
+            if let Some(at) = all[from..].windows(text.len()).position(|window| window == text.as_bytes()) {
+                return (String::from_utf8_lossy(all).into_owned(), from + at + text.len());
             }
             let left = self.limit.saturating_sub(self.begun.elapsed());
             assert!(

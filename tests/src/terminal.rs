@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::{Run, Running, Scene, find_program};
 
 /// A shell line that runs at a terminal of its own.
-pub struct Terminal(Running);
+pub struct Terminal {
+    program: Running,
+    seen: usize,
+}
 
 impl Terminal {
     /// Runs a line of sh at a terminal with `rows` and `columns`.
@@ -17,23 +20,24 @@ impl Terminal {
                 .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
         )
         .unwrap();
-        Self(script.env("SHELL", "/bin/sh").env("PATH", path).limit(Duration::from_secs(90)).start())
+        let program = script.env("SHELL", "/bin/sh").env("PATH", path).limit(Duration::from_secs(90)).start();
+        Self { program, seen: 0 }
     }
 
     /// Types.
     pub fn types(&mut self, text: &str) {
-        self.0.write(text.as_bytes());
+        self.program.write(text.as_bytes());
     }
 
-    /// Waits until the screen has had `text`; returns all that it had.
+    /// Waits until the screen has shown `text`, after what was waited for before.
     #[track_caller]
-    pub fn shows(&self, text: &str) -> String {
-        self.0.prints(text)
+    pub fn shows(&mut self, text: &str) {
+        self.seen = self.program.prints_after(self.seen, text);
     }
 
     /// Waits for the end of the line's program.
     #[track_caller]
     pub fn ends(self) -> Run {
-        self.0.finish()
+        self.program.finish()
     }
 }

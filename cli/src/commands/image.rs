@@ -29,9 +29,9 @@ pub fn run(app: &App, command: Image, manner: Manner) -> Result<i32> {
             shown.finish(&result);
             taken_in(&result?, &shown);
         }
-        Image::Build { package_source } => {
+        Image::Build { package_source, in_machine } => {
             let shown = manner.begin(None);
-            let result = crate::block_on(app.build_image(package_source, &shown.reporter));
+            let result = crate::block_on(app.build_image(package_source, in_machine, &shown.reporter));
             shown.finish(&result);
             taken_in(&result?, &shown);
         }

@@ -133,16 +133,22 @@ impl App {
     /// Makes the keys and certificates of a machine: they are its own, and never shared.
     fn give_identity(&self, journal: &Journal<'_>) -> Result<()> {
         let record = journal.snapshot();
-        let dir = self.store.folder(&record.name);
-        let client = KeyPair::generate(&format!("machine {}", record.name))?;
-        let host = KeyPair::generate(record.name.as_str())?;
-        client.save(&dir.join(seed::CLIENT_KEY))?;
-        host.save(&dir.join(seed::HOST_KEY))?;
+        let host_key = self.give_keys(&record.name)?;
         let ends = self.write_certificates(&record)?;
         journal.update("identity", |record| {
-            record.host_key = Some(key_only(&host.public_openssh));
+            record.host_key = Some(host_key);
             record.certificate_ends = Some(ends);
         })
+    }
+
+    /// Makes the client's key and the host key of a machine in its folder; returns the latter's public half, to be pinned.
+    pub(crate) fn give_keys(&self, name: &MachineName) -> Result<String> {
+        let dir = self.store.folder(name);
+        let client = KeyPair::generate(&format!("machine {name}"))?;
+        let host = KeyPair::generate(name.as_str())?;
+        client.save(&dir.join(seed::CLIENT_KEY))?;
+        host.save(&dir.join(seed::HOST_KEY))?;
+        Ok(key_only(&host.public_openssh))
     }
 
     /// Writes the certificates of a machine into its folder; returns when its server's ends.

@@ -47,11 +47,8 @@ impl App {
         let image = match store.find(&wanted, host_arch()) {
             Ok(image) => image,
             Err(error) if error.code() == Code::NotFound && spec.image.is_none() => {
-                if !cfg!(target_os = "linux") {
-                    return Err(error.with_code(Code::PreCreate));
-                }
-                reporter.info("There is no image yet: building it from distribution packages, once (about two minutes)...");
-                self.build_image(None, reporter).await.map_err(|e| e.with_code(Code::PreCreate))?
+                reporter.info("There is no image yet: building it from distribution packages, once (some minutes)...");
+                self.build_image(None, false, reporter).await.map_err(|e| e.with_code(Code::PreCreate))?
             }
             Err(error) if error.code() == Code::NotFound => {
                 let app = self.clone();
@@ -168,11 +165,15 @@ impl App {
         .await
     }
 
-    /// Builds our own image from distribution packages.
+    /// Builds our own image from distribution packages: on this computer if it runs Linux and nothing else is asked for, or
+    /// in a machine ([`App::build_image_in_machine`]).
     ///
     /// # Errors
     /// Missing tools, or whatever failed, with the end of the build's output.
-    pub async fn build_image(&self, package_source: Option<String>, reporter: &Reporter) -> Result<Image> {
+    pub async fn build_image(&self, package_source: Option<String>, in_machine: bool, reporter: &Reporter) -> Result<Image> {
+        if in_machine || !cfg!(target_os = "linux") {
+            return self.build_image_in_machine(package_source, reporter).await;
+        }
         let (app, reporter) = (self.clone(), reporter.clone());
         blocking(move |cancel| {
             let options = RecipeOptions { arch: host_arch(), name: None, package_source, work: None };
@@ -201,10 +202,10 @@ impl App {
 }
 
 /// Cancels when it is dropped: a future that is given up takes its blocking work with it.
-struct CancelOnDrop(Cancel);
+pub(crate) struct CancelOnDrop(pub(crate) Cancel);
 
 impl CancelOnDrop {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Cancel::new())
     }
 }
@@ -216,7 +217,7 @@ impl Drop for CancelOnDrop {
 }
 
 /// Runs blocking work that looks at its `Cancel`; giving up the future cancels it.
-async fn blocking<T: Send + 'static>(work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static) -> Result<T> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce(&Cancel) -> Result<T> + Send + 'static) -> Result<T> {
     let guard = CancelOnDrop::new();
     let cancel = guard.0.clone();
     tokio::task::spawn_blocking(move || work(&cancel))

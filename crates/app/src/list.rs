@@ -120,6 +120,10 @@ impl App {
             _ => None,
         };
         row.warnings = seen.warnings;
+        if let Some(told) = self.told_of_builder(&record) {
+            row.error = Some(told);
+            return (row, None);
+        }
         row.url = seen.endpoints.map(|endpoints| format!("tcp://{}", endpoints.engine));
         row.active = row.url.is_some() && row.url.as_deref() == self.environment.docker_host.as_deref();
         let running = (seen.state == MachineState::Running).then_some(seen.endpoints).flatten();

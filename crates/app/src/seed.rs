@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use machine_core::{Error, MachineRecord, Result, ResultExt as _};
-use machine_images::{Image, MachineSeed, SeedKind};
+use machine_images::{Image, MachineSeed, NoCloudSeed, SeedKind};
 use sha2::Digest as _;
 
 use crate::engine_settings;
@@ -18,12 +18,12 @@ pub(crate) const SEED: &str = "seed.img";
 /// Writes the seed disk of a machine from its record and its folder. Done before every start: what changed since (a renewed
 /// certificate, engine settings) is applied by the guest at that boot.
 pub(crate) fn write(record: &MachineRecord, dir: &Path, image: &Image) -> Result<()> {
+    let path = dir.join(SEED);
     match image.seed {
-        SeedKind::Machine => {
-            compose(record, dir)?.write(&dir.join(SEED)).context(|| format!("machine {:?}: cannot write the seed disk", record.name.as_str()))
-        }
-        SeedKind::NoCloud => Err(needs_provisioning(image)),
+        SeedKind::Machine => compose(record, dir)?.write(&path),
+        SeedKind::NoCloud => compose_nocloud(record, dir)?.write(&path),
     }
+    .context(|| format!("machine {:?}: cannot write the seed disk", record.name.as_str()))
 }
 
 /// The refusal of an image that has no engine in it: installing one over SSH is not there yet.
@@ -37,10 +37,7 @@ pub(crate) fn needs_provisioning(image: &Image) -> Error {
 
 /// The seed's content.
 pub(crate) fn compose(record: &MachineRecord, dir: &Path) -> Result<MachineSeed> {
-    let read = |file: &str| {
-        let path = dir.join(file);
-        fs::read_to_string(&path).map_err(|error| files::explain(error, "cannot read", &path))
-    };
+    let read = |file: &str| read(dir, file);
     Ok(MachineSeed {
         hostname: record.name.to_string(),
         user: record.spec.ssh_user.clone(),
@@ -55,6 +52,24 @@ pub(crate) fn compose(record: &MachineRecord, dir: &Path) -> Result<MachineSeed>
         engine_env: engine_settings::engine_environment(&record.spec.engine)?,
         shares: Vec::new(),
     })
+}
+
+/// What cloud-init is told: who the machine is and who may log in. The engine is not its business.
+fn compose_nocloud(record: &MachineRecord, dir: &Path) -> Result<NoCloudSeed> {
+    Ok(NoCloudSeed {
+        // The same at every boot: what cloud-init did once is not done again.
+        instance_id: format!("{}-{}", record.name, machine_id(record)),
+        hostname: record.name.to_string(),
+        user: record.spec.ssh_user.clone(),
+        authorized_keys: vec![read(dir, &format!("{CLIENT_KEY}.pub"))?],
+        host_key_private: read(dir, HOST_KEY)?,
+        host_key_public: read(dir, &format!("{HOST_KEY}.pub"))?,
+    })
+}
+
+fn read(dir: &Path, file: &str) -> Result<String> {
+    let path = dir.join(file);
+    fs::read_to_string(&path).map_err(|error| files::explain(error, "cannot read", &path))
 }
 
 /// A machine-id (machine-id(5): 128 bits, hexadecimal) of this machine and no other, the same at every boot: derived from

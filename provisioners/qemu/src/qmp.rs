@@ -33,7 +33,7 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// A connection to the monitor of one QEMU. Dropping it leaves the monitor to the next client.
 #[derive(Debug)]
 pub struct Qmp {
-    stream: Arc<UnixStream>,
+    stream: Arc<Stream>,
     waiting: Waiting,
     next_id: AtomicU64,
 }
@@ -63,7 +63,7 @@ impl Qmp {
             Error::new(Code::TimedOut, format!("QEMU's monitor {} did not answer within {limit:?}", socket.display()))
         };
         let stream = match tokio::time::timeout(limit, greeted).await {
-            Ok(Ok(stream)) => stream?,
+            Ok(Ok(stream)) => Arc::new(stream),
             Ok(Err(_)) | Err(_) => return Err(no_answer()),
         };
         let qmp = Self { stream, waiting, next_id: AtomicU64::new(1) };
@@ -89,7 +89,7 @@ impl Qmp {
         let stream = self.stream.clone();
         tracing::debug!(command, id, "QMP");
         let exchange = async {
-            tokio::task::spawn_blocking(move || (&*stream).write_all(line.as_bytes()))
+            tokio::task::spawn_blocking(move || (&stream.0).write_all(line.as_bytes()))
                 .await
                 .context(|| format!("cannot send {command:?} to QEMU"))?
                 .context(|| format!("cannot send {command:?} to QEMU"))?;
@@ -113,10 +113,15 @@ impl Qmp {
     }
 }
 
-impl Drop for Qmp {
+/// The writing side. The connection ends with it, also when nobody has come to take it: a monitor that one of ours holds
+/// and nobody uses would be lost to the next client.
+#[derive(Debug)]
+struct Stream(UnixStream);
+
+impl Drop for Stream {
     fn drop(&mut self) {
         // Ends the reading thread. A connection that QEMU has closed cannot be closed again: nothing to tell.
-        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.0.shutdown(Shutdown::Both);
     }
 }
 
@@ -129,10 +134,10 @@ struct Connection {
 }
 
 impl Connection {
-    fn run(self, ready: oneshot::Sender<Result<Arc<UnixStream>>>) {
+    fn run(self, ready: oneshot::Sender<Stream>) {
         if let Some(stream) = self.connected(&ready)
-            && let Some(mut lines) = self.greeted(&stream)
-            && ready.send(Ok(stream)).is_ok()
+            && let Some(mut lines) = self.greeted(&stream.0)
+            && ready.send(stream).is_ok()
         {
             while let Some(line) = lines.next_line() {
                 self.dispatch(line);
@@ -142,10 +147,10 @@ impl Connection {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    fn connected(&self, ready: &oneshot::Sender<Result<Arc<UnixStream>>>) -> Option<Arc<UnixStream>> {
+    fn connected(&self, ready: &oneshot::Sender<Stream>) -> Option<Stream> {
         loop {
             match UnixStream::connect(&self.socket) {
-                Ok(stream) => return Some(Arc::new(stream)),
+                Ok(stream) => return Some(Stream(stream)),
                 Err(error) => tracing::trace!(socket = %self.socket.display(), %error, "no monitor yet"),
             }
             if ready.is_closed() || Instant::now() >= self.deadline {
@@ -268,6 +273,21 @@ mod tests {
         assert_eq!(events.recv().await, None);
         let (again, _events) = Qmp::connect(&socket, LIMIT).await.unwrap();
         assert!(again.execute("query-status", json!({})).await.is_ok(), "the next client is served");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_gives_up_at_any_moment_leaves_the_monitor_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("q");
+        monitor(&socket, |command| vec![format!("{{\"return\": {{}}, \"id\": {}}}", command["id"])]);
+        for microseconds in (0..400).step_by(4) {
+            let hurried = Qmp::connect(&socket, LIMIT);
+            let _gave_up = tokio::time::timeout(Duration::from_micros(microseconds), hurried).await;
+            if microseconds % 40 == 0 {
+                let (qmp, _events) = Qmp::connect(&socket, LIMIT).await.unwrap();
+                qmp.execute("query-status", json!({})).await.unwrap();
+            }
+        }
     }
 
     #[tokio::test]

@@ -127,13 +127,16 @@ fn logs_in(scene: &Scene) {
 
 fn sits_at_a_terminal(scene: &Scene) {
     let mut terminal = Terminal::open(scene, 33, 101, "machine ssh dev; echo left=$?");
+    terminal.shows("docker@dev:~$ ");
     terminal.types("stty size; tty\n");
     terminal.shows("33 101");
     terminal.shows("/dev/pts/");
+    terminal.shows("docker@dev:~$ ");
     // Ctrl-C ends what runs there, and neither the shell there nor the command here.
-    terminal.types("sleep 1000 || echo inter'rupt'ed\n");
-    terminal.types("echo be'gun'\n");
+    terminal.types("echo be'gun'; sleep 1000\n");
+    terminal.shows("begun");
     terminal.types("\x03");
+    terminal.shows("docker@dev:~$ ");
     terminal.types("echo still=$((40+2))\n");
     terminal.shows("still=42");
     terminal.types("exit 5\n");

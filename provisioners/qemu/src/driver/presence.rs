@@ -4,7 +4,7 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use machine_core::{Error, Result, ResultExt};
+use machine_core::{Code, Error, Result, ResultExt};
 use tokio::time::sleep;
 
 use super::state::DriverState;
@@ -18,8 +18,8 @@ use crate::run_file::RunFile;
 const SETTLE: Duration = Duration::from_secs(5);
 /// How long a supervisor may take to end its QEMU at once: [`crate::shutdown`]'s own limits and some.
 const KILL: Duration = Duration::from_secs(20);
-/// How long a killed process may take to go.
-const GONE: Duration = Duration::from_secs(10);
+/// How long all of a machine's processes may take to go by force.
+const GONE: Duration = Duration::from_secs(40);
 /// How often is looked.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -90,32 +90,51 @@ impl<'a> Presence<'a> {
 
     /// Ends everything of the machine by force: through its supervisor, else by what is known of the processes.
     pub(crate) async fn end_all(&self) -> Result<()> {
-        if self.settled().await {
-            match self.ask(Call::Kill, KILL, drop).await {
-                Ok(Reply::Ended { .. } | Reply::Failed { .. }) => {}
-                Ok(other) => tracing::warn!(?other, "an unexpected answer"),
-                Err(error) => tracing::warn!(%error, "the supervisor does not end its machine"),
+        let began = Instant::now();
+        let mut locked_since = None;
+        let mut deaf = false;
+        loop {
+            if !deaf && self.is_supervised() {
+                match self.ask(Call::Kill, KILL, drop).await {
+                    Ok(Reply::Ended { .. } | Reply::Failed { .. }) => {}
+                    Err(error) if error.code() == Code::NotRunning => {}
+                    other => {
+                        tracing::warn!(?other, "the supervisor does not end its machine");
+                        deaf = true;
+                    }
+                }
+            } else if self.is_locked() {
+                // It is about to listen, or to go; one that does neither is ended.
+                let since: &mut Instant = locked_since.get_or_insert_with(Instant::now);
+                if (deaf || since.elapsed() > SETTLE)
+                    && let Some(supervisor) = RunFile::read(self.dir).and_then(|run| run.supervisor)
+                {
+                    supervisor.kill()?;
+                }
+            } else {
+                // Without a supervisor nothing new is started; what a crash left is found by its token.
+                let left = self.processes().await?;
+                if left.is_empty() {
+                    return Ok(());
+                }
+                for qemu in left {
+                    qemu.kill()?;
+                }
             }
-            self.until("the supervisor ended", || !self.is_locked()).await.unwrap_or_else(|error| {
-                tracing::warn!(%error, "it is ended by force");
-            });
+            if began.elapsed() > GONE {
+                return Err(Error::new(Code::TimedOut, format!("its processes did not end within {GONE:?}")).hint(
+                    "look at the computer's own log: a process that cannot be killed waits for a disk or a driver",
+                ));
+            }
+            sleep(PAUSE).await;
         }
-        let run = RunFile::read(self.dir);
-        if self.is_locked()
-            && let Some(supervisor) = run.as_ref().and_then(|run| run.supervisor.as_ref())
-        {
-            supervisor.kill()?;
-        }
-        // Without a supervisor nothing new is started; what a crash left is found by its token.
+    }
+
+    async fn processes(&self) -> Result<Vec<ProcessIdentity>> {
         let token = self.token.clone();
-        let left = tokio::task::spawn_blocking(move || find_by_token(&token))
+        tokio::task::spawn_blocking(move || find_by_token(&token))
             .await
-            .context(|| "cannot look for processes".into())??;
-        for qemu in &left {
-            qemu.kill()?;
-        }
-        self.until("QEMU ended", || !left.iter().any(ProcessIdentity::is_alive)).await?;
-        self.until("the supervisor ended", || !self.is_locked()).await
+            .context(|| "cannot look for processes".into())?
     }
 
     /// Removes what speaks of a run, after its end.
@@ -125,16 +144,5 @@ impl<'a> Presence<'a> {
         }
         RunFile::remove(self.dir)?;
         self.files.remove_runtime()
-    }
-
-    async fn until(&self, what: &str, done: impl Fn() -> bool) -> Result<()> {
-        let began = Instant::now();
-        while !done() {
-            if began.elapsed() > GONE {
-                return Err(Error::new(machine_core::Code::TimedOut, format!("{what} did not happen within {GONE:?}")));
-            }
-            sleep(PAUSE).await;
-        }
-        Ok(())
     }
 }

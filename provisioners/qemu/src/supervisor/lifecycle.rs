@@ -28,7 +28,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 use super::config::SuperviseConfig;
 use super::run::Supervisor;
-use crate::control::{Board, Command, Control, Reply, RunState, Status};
+use crate::control::{Board, Command, Control, Reply, RunState, Status, is_listening};
 use crate::event_log::EventLog;
 use crate::last_exit::LastExit;
 use crate::log_tail;
@@ -122,7 +122,10 @@ async fn take_lock(config: &SuperviseConfig) -> Result<File> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::Error(error)) => return Err(error).context(failed),
-            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() >= deadline => {
+            // One that listens looks after the machine. To wait for its end would be to start again what somebody stopped.
+            Err(TryLockError::WouldBlock)
+                if is_listening(&config.files.control_socket()) || tokio::time::Instant::now() >= deadline =>
+            {
                 return Err(Error::new(
                     Code::Busy,
                     format!("machine {:?} has a supervisor already (it holds {})", config.machine, path.display()),

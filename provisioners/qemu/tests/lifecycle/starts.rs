@@ -39,6 +39,11 @@ async fn starts_at_the_same_time_make_one_qemu() {
     assert_eq!((two.unwrap(), three.unwrap()), (endpoints, endpoints));
     assert_eq!(house.processes().len(), 1);
     assert!(!house.stop(PATIENCE).await.unwrap());
+    // Supervisors that came too late must have gone, not be waiting for their turn.
+    let tries = attempts(&house.dir()).len();
+    house.start().await.unwrap();
+    assert!(!house.stop(PATIENCE).await.unwrap());
+    assert_eq!((attempts(&house.dir()).len(), house.processes()), (tries + 1, vec![]));
 }
 
 #[tokio::test]
