@@ -79,6 +79,8 @@ pub enum Command {
     /// List machines
     #[command(visible_alias = "list")]
     Ls(Ls),
+    /// Make new TLS certificates for machines; containers go on
+    RegenerateCerts(RegenerateCerts),
     /// Restart machines
     Restart(Power),
     /// Remove machines, with everything in them
@@ -289,6 +291,15 @@ pub struct Power {
     /// How long the engine may take, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct RegenerateCerts {
+    /// The machines [default: "default", where it exists]
+    pub names: Vec<String>,
+    /// Do not ask
+    #[arg(long, short)]
+    pub force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -22,6 +22,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Logs(logs) => logs::run(app, &logs),
         Command::Ls(ls) if arguments.quiet => list::names(app, &ls),
         Command::Ls(ls) => list::run(app, &ls),
+        Command::RegenerateCerts(certs) => power::regenerate_certificates(app, &certs, manner),
         Command::Restart(power) => power::restart(app, &power, manner),
         Command::Rm(rm) => remove::run(app, &rm, manner),
         Command::Ssh(ssh) => ssh::run(app, ssh.words),

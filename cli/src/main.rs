@@ -3,6 +3,7 @@
 
 mod arguments;
 mod commands;
+mod confirm;
 mod dispatch;
 mod outcome;
 mod progress;

@@ -84,11 +84,14 @@ fn failure(status: ExitStatus, last: &VecDeque<String>, log: &Path) -> Error {
         Some(words) => Error::other(words),
         None => Error::other(format!("the recipe ended with {status}")),
     };
+    const ELSEWHERE: &str = "or build it in a machine, which brings its own Debian: `machine image build --in-machine`";
     if let Some((_, packages)) = own_words.and_then(|words| words.split_once("apt-get install ")) {
-        return error.hint(format!("install them: `sudo apt-get install {packages}`, then try again"));
+        return error.hint(format!("install them: `sudo apt-get install {packages}`, then try again")).hint(ELSEWHERE);
     }
     let lines: Vec<&str> = last.iter().map(String::as_str).collect();
-    error.hint(format!("the last lines of {}:\n{}", log.display(), lines.join("\n")))
+    let error = error.hint(format!("the last lines of {}:\n{}", log.display(), lines.join("\n")));
+    // What the recipe says of Debian is about this computer: it is another system, or has no package source for it.
+    if own_words.is_some_and(|words| words.contains("Debian")) { error.hint(ELSEWHERE) } else { error }
 }
 
 /// Runs `command` to its end in a process group of its own, and gives every line it writes to `keep` and the reporter.

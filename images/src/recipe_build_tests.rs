@@ -80,7 +80,11 @@ fn a_failure_says_the_recipes_own_words_or_the_end_of_the_log() {
         lines(&["build.sh: missing Debian packages on this computer: apt-get install mmdebstrap zstd", "other"]);
     let error = failure(status, &missing, Path::new("build.log"));
     assert!(error.to_string().contains("missing Debian packages"), "{error}");
-    assert_eq!(error.hints(), ["install them: `sudo apt-get install mmdebstrap zstd`, then try again"]);
+    assert_eq!(error.hints()[0], "install them: `sudo apt-get install mmdebstrap zstd`, then try again");
+    assert!(error.hints()[1].contains("--in-machine"), "{error:?}");
+
+    let foreign = lines(&["build.sh: this recipe needs a Debian or Ubuntu host (no dpkg here)"]);
+    assert!(failure(status, &foreign, Path::new("build.log")).hints()[1].contains("--in-machine"));
 
     let error = failure(status, &lines(&["E: no such package", "giving up"]), Path::new("build.log"));
     assert!(error.to_string().contains("exit status: 1"), "{error}");

@@ -35,7 +35,8 @@ pub fn env(app: &App, arguments: &Env) -> Result<i32> {
     let options = EnvOptions { shell, no_proxy: arguments.no_proxy, command: command_line() };
     if arguments.unset {
         if arguments.name.is_some() {
-            return Err(Error::new(Code::Usage, "Expected no machine name when the -u flag is present"));
+            return Err(Error::new(Code::Usage, "Expected no machine name when the -u flag is present")
+                .hint("`machine env -u` alone undoes it, whatever the machine"));
         }
         println!("{}", app.env_unset(&options));
         return Ok(0);

@@ -1,4 +1,4 @@
-//! start, stop, restart, kill.
+//! start, stop, restart, kill, regenerate-certs.
 
 use std::time::Duration;
 
@@ -6,7 +6,8 @@ use machine_app::App;
 use machine_core::{MachineName, Result};
 
 use super::several;
-use crate::arguments::{Power, Stop};
+use crate::arguments::{Power, RegenerateCerts, Stop};
+use crate::confirm::confirmed;
 use crate::progress::{Manner, Shown};
 
 /// How long a restart gives the guest to shut down, seconds.
@@ -68,6 +69,20 @@ pub fn kill(app: &App, names: &[String], manner: Manner) -> Result<i32> {
         shown.finish(&result);
         result?;
         shown.say(&format!("Machine \"{name}\" was killed."));
+        Ok(())
+    })
+}
+
+pub fn regenerate_certificates(app: &App, arguments: &RegenerateCerts, manner: Manner) -> Result<i32> {
+    const QUESTION: &str = "Regenerate TLS machine certs?  Warning: this is irreversible.";
+    if !arguments.force && !confirmed(QUESTION, "nothing was changed", "-f")? {
+        return Ok(0);
+    }
+    each(app, &arguments.names, manner, move |app, name, shown| async move {
+        let result = app.regenerate_certificates(&name, &shown.reporter).await;
+        shown.finish(&result);
+        result?;
+        shown.say(&format!("Machine \"{name}\" has new certificates."));
         Ok(())
     })
 }

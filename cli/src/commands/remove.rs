@@ -1,17 +1,20 @@
 //! rm
 
-use std::io::{IsTerminal as _, Write as _};
-
 use machine_app::App;
-use machine_core::{Code, Error, Result};
+use machine_core::{Code, Result};
 
 use crate::arguments::Rm;
+use crate::confirm::confirmed;
 use crate::progress::Manner;
 use crate::{exit_code, print_error};
 
 pub fn run(app: &App, rm: &Rm, manner: Manner) -> Result<i32> {
-    if !rm.force && !rm.yes && !confirmed(&rm.names)? {
-        return Ok(0);
+    if !rm.force && !rm.yes {
+        eprintln!("About to remove {}", rm.names.join(", "));
+        eprintln!("WARNING: This action will delete both local reference and remote instance.");
+        if !confirmed("Are you sure?", "nothing was removed", "-y")? {
+            return Ok(0);
+        }
     }
     let mut code = 0;
     for name in &rm.names {
@@ -30,17 +33,4 @@ pub fn run(app: &App, rm: &Rm, manner: Manner) -> Result<i32> {
         }
     }
     Ok(code)
-}
-
-fn confirmed(names: &[String]) -> Result<bool> {
-    eprintln!("About to remove {}", names.join(", "));
-    eprintln!("WARNING: This action will delete both local reference and remote instance.");
-    if !std::io::stdin().is_terminal() {
-        return Err(Error::new(Code::Usage, "nothing was removed: there is no terminal to ask at").hint("add -y to remove without a question"));
-    }
-    eprint!("Are you sure? (y/n): ");
-    let _ = std::io::stderr().flush();
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|e| Error::other("cannot read the answer").because(e))?;
-    Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
 }

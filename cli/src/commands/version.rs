@@ -23,6 +23,8 @@ pub fn completions(shell: clap_complete::Shell) -> Result<i32> {
     // clap_complete offers hidden commands too: it gets a command line that has none.
     let all = Arguments::command();
     let mut shown = clap::Command::new("machine")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
         .args(all.get_arguments().cloned())
         .subcommands(all.get_subcommands().filter(|command| !command.is_hide_set()).cloned());
     let mut script = Vec::new();

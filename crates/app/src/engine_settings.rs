@@ -36,7 +36,8 @@ pub(crate) fn daemon_json(engine: &EngineSpec, driver: &str) -> Result<String> {
     labels.extend(engine.labels.iter().cloned());
     for label in &labels {
         if !label.contains('=') {
-            return Err(Error::new(Code::Usage, format!("the engine label {label:?} is not KEY=VALUE")));
+            return Err(Error::new(Code::Usage, format!("the engine label {label:?} is not KEY=VALUE"))
+                .hint("`--engine-label team=a`, repeated for more"));
         }
     }
     settings.insert("labels".into(), json!(labels));
@@ -100,7 +101,8 @@ pub(crate) fn engine_environment(engine: &EngineSpec) -> Result<Option<String>> 
     for (name, value) in &engine.env {
         let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.starts_with(|c: char| c.is_ascii_digit());
         if name.is_empty() || !valid {
-            return Err(Error::new(Code::Usage, format!("{name:?} is no name for an environment variable")));
+            return Err(Error::new(Code::Usage, format!("{name:?} is no name for an environment variable"))
+                .hint("use letters, digits and '_', not a digit first: `--engine-env HTTP_PROXY=http://proxy:3128`"));
         }
         lines.push_str(name);
         lines.push_str("=\"");

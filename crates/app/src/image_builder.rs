@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use machine_core::{
-    Code, Driver, Endpoints, EngineSpec, Error, MachineName, MachineRecord, MachineRef, MachineSpec, MachineState, Phase,
-    RECORD_SCHEMA, Reporter, Result, ResultExt as _,
+    Code, Driver, Endpoints, EngineSpec, Error, MachineName, MachineRecord, MachineRef, MachineSpec, MachineState,
+    Phase, RECORD_SCHEMA, Reporter, Result, ResultExt as _,
 };
 use machine_images::{Image, ImportOptions, OWN_IMAGE, SeedKind};
 
@@ -119,8 +119,12 @@ impl App {
         if image.seed == SeedKind::NoCloud {
             return Ok(image);
         }
-        Err(Error::other(format!("the image {BASE_IMAGE:?} of the store is not a vendor's: it does not read cloud-init's seed"))
-            .hint(format!("remove it (`machine image rm {BASE_IMAGE}`), then `machine image build` downloads the vendor's")))
+        Err(Error::other(format!(
+            "the image {BASE_IMAGE:?} of the store is not a vendor's: it does not read cloud-init's seed"
+        ))
+        .hint(format!(
+            "remove it (`machine image rm {BASE_IMAGE}`), then `machine image build` downloads the vendor's"
+        )))
     }
 }
 
@@ -148,7 +152,10 @@ impl Builder {
             engine: EngineSpec::default(),
             options: serde_json::Map::new(),
         };
-        app.driver(DRIVER)?.preflight(&mut spec, reporter).await.context(|| "no machine to build the image in can run here".into())?;
+        app.driver(DRIVER)?
+            .preflight(&mut spec, reporter)
+            .await
+            .context(|| "no machine to build the image in can run here".into())?;
         let id = uuid::Uuid::new_v4().simple().to_string();
         let name: MachineName = format!("{PREFIX}{}", &id[..8]).parse()?;
         let lock = app.lock(&name, reporter)?;

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use machine_core::{Code, Error, MachineName, MachineRecord, MachineSpec, Reporter, Result};
-use machine_images::{Arch, Cancel, Catalog, Image, ImageRow, ImportOptions, OWN_IMAGE, Patience, RecipeOptions, StoredImage};
+use machine_images::{
+    Arch, Cancel, Catalog, Image, ImageRow, ImportOptions, OWN_IMAGE, Patience, RecipeOptions, StoredImage,
+};
 use serde::Serialize;
 
 use crate::app::App;
@@ -53,14 +55,13 @@ impl App {
             Err(error) if error.code() == Code::NotFound => {
                 let app = self.clone();
                 let reporter = reporter.clone();
-                blocking(move |cancel| {
-                    app.image_store()?.find_or_import(&wanted, host_arch(), &reporter, cancel)
-                })
-                .await
-                .map_err(|e| {
-                    let code = if e.code() == Code::Interrupted { Code::Interrupted } else { Code::PreCreate };
-                    e.with_code(code).hint("--image takes a name of `machine image ls`, or the path of a qcow2 or raw disk")
-                })?
+                blocking(move |cancel| app.image_store()?.find_or_import(&wanted, host_arch(), &reporter, cancel))
+                    .await
+                    .map_err(|e| {
+                        let code = if e.code() == Code::Interrupted { Code::Interrupted } else { Code::PreCreate };
+                        e.with_code(code)
+                            .hint("--image takes a name of `machine image ls`, or the path of a qcow2 or raw disk")
+                    })?
             }
             Err(error) => return Err(error.with_code(Code::PreCreate)),
         };
@@ -163,6 +164,10 @@ impl App {
             app.image_store()?.import(&path, &options, &reporter, cancel)
         })
         .await
+        .map_err(|error| match error.hints().is_empty() {
+            true => error.hint("an image is a qcow2 or raw disk, or a folder as `machine image build` makes it"),
+            false => error,
+        })
     }
 
     /// Builds our own image from distribution packages: on this computer if it runs Linux and nothing else is asked for, or
@@ -170,7 +175,12 @@ impl App {
     ///
     /// # Errors
     /// Missing tools, or whatever failed, with the end of the build's output.
-    pub async fn build_image(&self, package_source: Option<String>, in_machine: bool, reporter: &Reporter) -> Result<Image> {
+    pub async fn build_image(
+        &self,
+        package_source: Option<String>,
+        in_machine: bool,
+        reporter: &Reporter,
+    ) -> Result<Image> {
         if in_machine || !cfg!(target_os = "linux") {
             return self.build_image_in_machine(package_source, reporter).await;
         }
@@ -198,7 +208,6 @@ impl App {
     pub fn show_image(&self, reference: &str) -> Result<StoredImage> {
         self.image_store()?.show(reference, host_arch())
     }
-
 }
 
 /// Cancels when it is dropped: a future that is given up takes its blocking work with it.

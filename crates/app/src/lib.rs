@@ -20,6 +20,7 @@ mod power;
 mod readiness;
 mod recipe_over_ssh;
 mod remove;
+mod renew;
 mod seed;
 mod shell;
 mod ssh_use_cases;

@@ -159,7 +159,7 @@ impl App {
     }
 
     /// A record whose parts were all made once.
-    fn complete_record(&self, name: &MachineName) -> Result<MachineRecord> {
+    pub(crate) fn complete_record(&self, name: &MachineName) -> Result<MachineRecord> {
         let record = self.store.load(name)?;
         if record.phase == Phase::Creating {
             return Err(Error::other(format!("machine {:?} is not complete: its creation was interrupted", name.as_str()))

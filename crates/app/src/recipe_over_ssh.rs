@@ -98,10 +98,9 @@ impl RecipeOverSsh {
                 && refused.get_or_insert_with(Instant::now).elapsed() < LOGIN_GRACE
                 && begun.elapsed() < BOOT_LIMIT;
             if !waiting_helps {
-                return Err(error.error.within(format!(
-                    "nobody can log in to the build machine after {} s",
-                    begun.elapsed().as_secs()
-                )));
+                return Err(error
+                    .error
+                    .within(format!("nobody can log in to the build machine after {} s", begun.elapsed().as_secs())));
             }
             std::thread::sleep(Duration::from_secs(2));
         }

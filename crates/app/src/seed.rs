@@ -78,3 +78,37 @@ fn machine_id(record: &MachineRecord) -> String {
     let of_key = sha2::Sha256::digest(format!("machine-id {}", record.host_key.as_deref().unwrap_or_default()));
     of_key[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vendors_image_gets_cloud_inits_seed_with_the_machines_own_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = crate::store::remains(&"dev".parse().unwrap(), "qemu");
+        record.spec.ssh_user = "builder".to_owned();
+        record.host_key = Some("ssh-ed25519 HOST".to_owned());
+        assert!(compose_nocloud(&record, folder.path()).unwrap_err().to_string().contains(CLIENT_KEY));
+        for (file, text) in [
+            ("id_ed25519.pub", "ssh-ed25519 CLIENT"),
+            (HOST_KEY, "SECRET"),
+            ("ssh_host_ed25519_key.pub", "ssh-ed25519 HOST"),
+        ] {
+            fs::write(folder.path().join(file), text).unwrap();
+        }
+        let seed = compose_nocloud(&record, folder.path()).unwrap();
+        assert_eq!((seed.user.as_str(), seed.hostname.as_str()), ("builder", "dev"));
+        assert_eq!(
+            (seed.authorized_keys.as_slice(), seed.host_key_private.as_str()),
+            (["ssh-ed25519 CLIENT".to_owned()].as_slice(), "SECRET")
+        );
+        assert_eq!(seed.instance_id, compose_nocloud(&record, folder.path()).unwrap().instance_id);
+        record.host_key = Some("ssh-ed25519 OTHER".to_owned());
+        assert_ne!(
+            seed.instance_id,
+            compose_nocloud(&record, folder.path()).unwrap().instance_id,
+            "another machine is another instance"
+        );
+    }
+}

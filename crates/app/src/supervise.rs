@@ -19,7 +19,12 @@ impl App {
             .enable_all()
             .build()
             .map_err(|e| machine_core::Error::other("cannot start the runtime").because(e))?;
-        runtime.block_on(machine_qemu::supervise(config))
+        runtime.block_on(async {
+            tokio::select! {
+                ended = machine_qemu::supervise(config) => ended,
+                () = self.keep_certificates_fresh(name) => Ok(()),
+            }
+        })
     }
 
     /// Gives a machine whose supervisor died a new one, without waiting for it: every command that looks at a machine does

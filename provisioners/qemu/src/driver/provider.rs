@@ -319,7 +319,7 @@ impl Driver for QemuDriver {
         let mut unheard = ORPHAN;
         if presence.is_supervised() {
             match presence.ask(Call::Status, STATUS, drop).await {
-                Ok(Reply::Status(status)) => return supervised(status),
+                Ok(Reply::Status(status)) => return supervised(adopting(status, &presence)),
                 Err(error) if error.code() == Code::TimedOut => unheard = "its supervisor does not answer",
                 // It has just ended, or died.
                 Ok(_) | Err(_) => {}
@@ -355,6 +355,16 @@ impl Driver for QemuDriver {
             host_key: machine.record.host_key.clone().unwrap_or_default(),
             machine: machine.record.name.to_string(),
         }
+    }
+}
+
+/// A supervisor that is only just adopting a machine does not speak for it yet: what the last one noted is still true.
+fn adopting(status: Status, presence: &Presence<'_>) -> Status {
+    match presence.live_run().and_then(|run| run.ports) {
+        Some(ports) if status.state == RunState::Starting => {
+            Status { state: RunState::Running, ports: Some(ports), ..status }
+        }
+        _ => status,
     }
 }
 

@@ -1,0 +1,84 @@
+//! Renewing the certificates of a machine, also of one that runs: its containers go on meanwhile.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use machine_core::{MachineName, MachineState, Phase, Reporter, Result, ResultExt as _};
+use machine_images::SeedKind;
+use machine_ssh::Session;
+
+use crate::app::App;
+use crate::certificates;
+use crate::readiness::Console;
+use crate::seed;
+
+/// How often a supervisor looks at its machine's certificate. A leaf has a third of a year left when it is due.
+const LOOK_EVERY: Duration = Duration::from_secs(12 * 3600);
+/// How long the guest may take to take in its new seed: it restarts the engine.
+const APPLY_LIMIT: Duration = Duration::from_secs(120);
+/// How long the engine may take to answer with its new certificate.
+const ENGINE_LIMIT: Duration = Duration::from_secs(120);
+
+impl App {
+    /// Gives a machine a new server certificate (and the store a new client certificate, when that is due). A running one
+    /// gets it over SSH; its engine restarts, its containers do not. One that is off gets it at its next start.
+    ///
+    /// # Errors
+    /// No such machine, one that is busy, or whatever failed; the old certificate then goes on being served.
+    pub async fn regenerate_certificates(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+        let _lock = self.lock(name, reporter)?;
+        self.regenerate_locked(name, reporter).await
+    }
+
+    async fn regenerate_locked(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+        let record = Mutex::new(self.complete_record(name)?);
+        let journal = self.journal(&record, reporter);
+        let record = journal.snapshot();
+        let driver = self.driver(&record.driver)?;
+        reporter.stage("certificates", "Making certificates");
+        let ends = self.write_certificates(&record)?;
+        journal.update("certificates", |record| record.certificate_ends = Some(ends))?;
+        let running = self.look(&*driver, &record).await == MachineState::Running;
+        if !running || self.image_of(&record)?.seed != SeedKind::Machine {
+            return Ok(());
+        }
+        let endpoints = self.endpoints(&record)?;
+        let target = self.ssh_target(name)?;
+        let seed = seed::compose(&record, &self.store.folder(name))?.to_disk()?;
+        reporter.stage("apply", "Handing them to the machine");
+        machine_ssh::blocking(move || {
+            let mut session = Session::connect(&target, Duration::from_secs(30))?;
+            let output = session.exec_with_input("sudo /usr/lib/machine/guest apply -", &mut seed.as_slice(), APPLY_LIMIT)?;
+            output.text("cannot apply the new seed").map(drop)
+        })
+        .await
+        .context(|| format!("machine {:?} still serves its old certificate", name.as_str()))
+        .map_err(|error| error.hint(format!("`machine restart {name}` hands it over too")))?;
+        let mut console = Console::from_here(&self.store.folder(name).join("serial.log"));
+        let record = journal.snapshot();
+        self.wait_for_engine(&*driver, &record, endpoints, &mut console, ENGINE_LIMIT, reporter).await?;
+        if record.phase != Phase::Ready {
+            journal.phase("ready", Phase::Ready)?;
+        }
+        self.refresh_context(&record, endpoints, reporter);
+        Ok(())
+    }
+
+    /// Renews a running machine's certificates whenever they come to their end. For its supervisor; never returns.
+    pub(crate) async fn keep_certificates_fresh(&self, name: &MachineName) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            let due = |ends: Option<Timestamp>| ends.is_none_or(|ends| certificates::is_due(ends, Timestamp::now()));
+            if !self.store.load(name).is_ok_and(|record| due(record.certificate_ends)) {
+                continue;
+            }
+            // Another command that holds the machine is not waited for: there are weeks left.
+            let Ok(_lock) = self.store.lock(name, Duration::ZERO, &Reporter::silent()) else { continue };
+            match self.regenerate_locked(name, &Reporter::silent()).await {
+                Ok(()) => tracing::info!("the certificates were renewed"),
+                Err(error) => tracing::warn!(%error, "the certificates were not renewed"),
+            }
+        }
+    }
+}
