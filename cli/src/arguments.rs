@@ -341,7 +341,9 @@ pub struct Version {
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {
-    text.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "it is not KEY=VALUE".to_owned())
+    text.split_once('=')
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .ok_or_else(|| "it is not KEY=VALUE".to_owned())
 }
 
 #[cfg(test)]

@@ -32,7 +32,11 @@ pub fn bytes(count: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 || value >= 100.0 { format!("{value:.0} {}", UNITS[unit]) } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 || value >= 100.0 {
+        format!("{value:.0} {}", UNITS[unit])
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }
 
 #[cfg(test)]
@@ -41,7 +45,9 @@ mod tests {
 
     #[test]
     fn bytes_are_shown_with_a_unit_and_at_most_three_digits() {
-        for (count, text) in [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (650 << 20, "650 MiB"), (20 << 30, "20.0 GiB")] {
+        for (count, text) in
+            [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (650 << 20, "650 MiB"), (20 << 30, "20.0 GiB")]
+        {
             assert_eq!(bytes(count), text);
         }
     }

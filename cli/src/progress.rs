@@ -178,7 +178,8 @@ impl Screen {
 
 fn spinner(title: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
-    let template = if Environment::no_color() { "{spinner} {msg} {elapsed}" } else { "{spinner:.cyan} {msg} {elapsed:.dim}" };
+    let template =
+        if Environment::no_color() { "{spinner} {msg} {elapsed}" } else { "{spinner:.cyan} {msg} {elapsed:.dim}" };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
     }

@@ -7,7 +7,8 @@
 fn parse(text: &str, unit_mib: f64) -> Result<u64, String> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
-    let number: f64 = number.parse().map_err(|_| "a size is a number, alone or with m, g or t: 2048, 512m, 4g".to_owned())?;
+    let number: f64 =
+        number.parse().map_err(|_| "a size is a number, alone or with m, g or t: 2048, 512m, 4g".to_owned())?;
     let factor = match unit.trim().to_ascii_lowercase().as_str() {
         "" => unit_mib,
         "m" | "mb" | "mib" => 1.0,
@@ -19,7 +20,11 @@ fn parse(text: &str, unit_mib: f64) -> Result<u64, String> {
     if !(1.0..=16.0 * 1024.0 * 1024.0).contains(&mib) {
         return Err("a size must be at least 1 MiB and at most 16 TiB".to_owned());
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be within 1 and 2^24 just above")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be within 1 and 2^24 just above"
+    )]
     Ok(mib as u64)
 }
 

@@ -12,7 +12,9 @@ use crate::progress::{Manner, took};
 pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
     let name = create.name.parse()?;
     if create.cpus == Some(0) {
-        return Err(Error::new(Code::Usage, "a machine needs at least one CPU").hint("leave --cpus out for a good choice"));
+        return Err(
+            Error::new(Code::Usage, "a machine needs at least one CPU").hint("leave --cpus out for a good choice")
+        );
     }
     let mut options = Map::new();
     options.insert("accelerator".into(), json!(create.accelerator));
@@ -54,7 +56,9 @@ pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
     let created = result.map_err(|error| {
         if error.code() == Code::Interrupted {
             let name = &request.name;
-            error.hint(format!("`machine create {name}` carries on or begins anew, `machine rm {name}` removes what was made"))
+            error.hint(format!(
+                "`machine create {name}` carries on or begins anew, `machine rm {name}` removes what was made"
+            ))
         } else {
             error
         }

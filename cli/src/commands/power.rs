@@ -45,7 +45,9 @@ pub fn stop(app: &App, stop: &Stop, manner: Manner) -> Result<i32> {
         let result = app.stop(&name, deadline, &shown.reporter).await;
         shown.finish(&result);
         if result? {
-            shown.reporter.warn(format!("the guest did not shut down within {} s and was ended by force", deadline.as_secs()));
+            shown
+                .reporter
+                .warn(format!("the guest did not shut down within {} s and was ended by force", deadline.as_secs()));
         }
         shown.say(&format!("Machine \"{name}\" was stopped."));
         Ok(())

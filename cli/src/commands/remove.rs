@@ -19,9 +19,7 @@ pub fn run(app: &App, rm: &Rm, manner: Manner) -> Result<i32> {
     let mut code = 0;
     for name in &rm.names {
         let shown = manner.begin(Some(name));
-        let result = name
-            .parse()
-            .and_then(|name| crate::block_on(app.remove(&name, rm.force, &shown.reporter)));
+        let result = name.parse().and_then(|name| crate::block_on(app.remove(&name, rm.force, &shown.reporter)));
         shown.finish(&result);
         match result {
             Ok(()) => shown.say(&format!("Successfully removed {name}")),

@@ -32,9 +32,7 @@ pub fn run(app: &App, words: Vec<String>) -> Result<i32> {
         stdin: Box::new(std::io::stdin()),
     };
     match app.ssh(&name, request) {
-        Err(error) if error.code() == Code::NotRunning => {
-            Err(error.within("Error: Cannot run SSH command"))
-        }
+        Err(error) if error.code() == Code::NotRunning => Err(error.within("Error: Cannot run SSH command")),
         result => result,
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use machine_core::{Error, MachineName, Reporter, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType,
-    SerialNumber,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    SanType, SerialNumber,
 };
 use rustls_pki_types::pem::PemObject as _;
 
@@ -78,7 +78,7 @@ impl Authority {
             None => {
                 let mut wanted = leaf(owner, now)?;
                 wanted.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-                let pair = sign(wanted, &ca_pem, &ca_key, now)?;
+                let pair = sign(&wanted, &ca_pem, &ca_key, now)?;
                 files::write_atomically(&key, pair.key.as_bytes(), Access::Private)?;
                 files::write_atomically(&cert, pair.certificate.as_bytes(), Access::Public)?;
                 pair
@@ -92,7 +92,7 @@ impl Authority {
         let mut wanted = leaf(name.as_str(), now)?;
         wanted.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         wanted.subject_alt_names = subject_alternative_names(name, sans)?;
-        sign(wanted, &self.ca_pem, &self.folder.join("ca-key.pem"), now)
+        sign(&wanted, &self.ca_pem, &self.folder.join("ca-key.pem"), now)
     }
 
     /// Puts the three files that `DOCKER_CERT_PATH` must hold into a machine's folder, where they differ.
@@ -138,7 +138,9 @@ pub(crate) fn subject_alternative_names(name: &MachineName, sans: &[String]) -> 
 
 fn dns_name(san: &str) -> Result<&str> {
     let label = |l: &str| {
-        !l.is_empty() && l.len() <= 63 && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'*')
+        !l.is_empty()
+            && l.len() <= 63
+            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_' || b == b'*')
     };
     if san.len() <= 253 && san.split('.').all(label) {
         Ok(san)
@@ -181,7 +183,7 @@ fn leaf(common_name: &str, now: Timestamp) -> Result<CertificateParams> {
     Ok(params)
 }
 
-fn sign(params: CertificateParams, ca_pem: &str, ca_key: &Path, now: Timestamp) -> Result<Pair> {
+fn sign(params: &CertificateParams, ca_pem: &str, ca_key: &Path, now: Timestamp) -> Result<Pair> {
     let ca_key = KeyPair::from_pem(&read(ca_key)?)
         .map_err(|e| Error::other(format!("the key {} is broken", ca_key.display())).because(e))?;
     let issuer = Issuer::from_ca_cert_pem(ca_pem, ca_key).map_err(failed)?;
@@ -192,7 +194,8 @@ fn sign(params: CertificateParams, ca_pem: &str, ca_key: &Path, now: Timestamp) 
 
 fn valid_for(params: &mut CertificateParams, now: Timestamp, days: i64) -> Result<()> {
     let at = |second: i64| {
-        time::OffsetDateTime::from_unix_timestamp(second).map_err(|e| Error::other("the clock is out of range").because(e))
+        time::OffsetDateTime::from_unix_timestamp(second)
+            .map_err(|e| Error::other("the clock is out of range").because(e))
     };
     params.not_before = at(now.as_second() - BACKDATED)?;
     params.not_after = at(now.as_second() + days * DAY)?;
@@ -203,12 +206,14 @@ fn valid_for(params: &mut CertificateParams, now: Timestamp, days: i64) -> Resul
 }
 
 fn later(now: Timestamp, days: i64) -> Result<Timestamp> {
-    Timestamp::from_second(now.as_second() + days * DAY).map_err(|e| Error::other("the clock is out of range").because(e))
+    Timestamp::from_second(now.as_second() + days * DAY)
+        .map_err(|e| Error::other("the clock is out of range").because(e))
 }
 
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|error| {
-        files::explain(error, "cannot read", path).hint("without it no certificate can be made; restore it from a backup")
+        files::explain(error, "cannot read", path)
+            .hint("without it no certificate can be made; restore it from a backup")
     })
 }
 

@@ -128,7 +128,12 @@ impl App {
     }
 
     /// The engine's version at `address`, by one bounded request over mutual TLS.
-    pub(crate) async fn engine_version(&self, record: &MachineRecord, address: SocketAddr, limit: Duration) -> Result<String> {
+    pub(crate) async fn engine_version(
+        &self,
+        record: &MachineRecord,
+        address: SocketAddr,
+        limit: Duration,
+    ) -> Result<String> {
         Ok(Self::ask_version(&self.engine_target(record, address, limit)?).await?)
     }
 
@@ -138,7 +143,12 @@ impl App {
         Ok(version.version.unwrap_or_else(|| "unknown".to_owned()))
     }
 
-    pub(crate) fn engine_target(&self, record: &MachineRecord, address: SocketAddr, timeout: Duration) -> Result<EngineTarget> {
+    pub(crate) fn engine_target(
+        &self,
+        record: &MachineRecord,
+        address: SocketAddr,
+        timeout: Duration,
+    ) -> Result<EngineTarget> {
         let dir = self.store.folder(&record.name);
         let read = |file: &str| {
             let path = dir.join(file);
@@ -181,7 +191,9 @@ impl App {
 
     /// Removes the machine's Docker context, if it is this store's.
     pub(crate) fn remove_context(&self, name: &MachineName, reporter: &Reporter) {
-        if let Err(error) = self.contexts().and_then(|contexts| contexts.remove(&context_name(name.as_str())).map(|_| ())) {
+        if let Err(error) =
+            self.contexts().and_then(|contexts| contexts.remove(&context_name(name.as_str())).map(|_| ()))
+        {
             reporter.warn(format!("the Docker context {:?} was not removed: {error}", name.as_str()));
         }
     }
@@ -196,7 +208,10 @@ impl App {
     /// # Errors
     /// docker-machine's text when there is none.
     pub fn active(&self) -> Result<MachineName> {
-        let none = || Error::other("No active host found").hint("`eval \"$(machine env NAME)\"` makes a machine active in this terminal");
+        let none = || {
+            Error::other("No active host found")
+                .hint("`eval \"$(machine env NAME)\"` makes a machine active in this terminal")
+        };
         let host = self.environment.docker_host.as_deref().ok_or_else(none)?;
         for name in self.store.names()? {
             if let Ok(name) = name.parse::<MachineName>()
@@ -208,7 +223,6 @@ impl App {
         Err(none())
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -15,7 +15,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use machine_core::{Code, Endpoints, Error, MachineName, MachineRecord, MachineSpec, Phase, RECORD_SCHEMA, Reporter, Result};
+use machine_core::{
+    Code, Endpoints, Error, MachineName, MachineRecord, MachineSpec, Phase, RECORD_SCHEMA, Reporter, Result,
+};
 use machine_ssh::KeyPair;
 
 use crate::app::{App, Journal};
@@ -107,7 +109,9 @@ impl App {
             record.driver_state = state;
             record.phase = Phase::Created;
         })?;
-        self.bring_up(&journal, request.wait.then_some(request.timeout), reporter).await.map_err(|e| unfinished(&name, e))
+        self.bring_up(&journal, request.wait.then_some(request.timeout), reporter)
+            .await
+            .map_err(|e| unfinished(&name, e))
     }
 
     /// Completes a creation that was interrupted after all parts were made.
@@ -127,7 +131,9 @@ impl App {
         reporter.info(format!("Carrying on with the interrupted creation of {:?}...", name.as_str()));
         let record = Mutex::new(record);
         let journal = self.journal(&record, reporter);
-        self.bring_up(&journal, request.wait.then_some(request.timeout), reporter).await.map_err(|e| unfinished(&name, e))
+        self.bring_up(&journal, request.wait.then_some(request.timeout), reporter)
+            .await
+            .map_err(|e| unfinished(&name, e))
     }
 
     /// Makes the keys and certificates of a machine: they are its own, and never shared.
@@ -175,7 +181,7 @@ fn already_exists(name: &MachineName) -> Error {
 }
 
 fn unfinished(name: &MachineName, error: Error) -> Error {
-    error
-        .within(format!("machine {:?}", name.as_str()))
-        .hint(format!("what was made is kept: `machine create {name}` carries on or begins anew, `machine rm {name}` removes it"))
+    error.within(format!("machine {:?}", name.as_str())).hint(format!(
+        "what was made is kept: `machine create {name}` carries on or begins anew, `machine rm {name}` removes it"
+    ))
 }

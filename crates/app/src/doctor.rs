@@ -95,7 +95,9 @@ impl App {
             let check = Check::new(ID, TITLE, Outcome::Failed, error.to_string());
             return error.hints().into_iter().fold(check, Check::hint);
         }
-        let tried = machine_qemu::try_acceleration(&facts, image.as_ref(), &self.store.verdicts(), &self.environment.runtime).await;
+        let tried =
+            machine_qemu::try_acceleration(&facts, image.as_ref(), &self.store.verdicts(), &self.environment.runtime)
+                .await;
         match tried {
             Ok(Some((accelerator, verdict))) if verdict.works => {
                 Check::new(ID, TITLE, Outcome::Ok, format!("{} works", accelerator.name()))
@@ -104,11 +106,19 @@ impl App {
                 ID,
                 TITLE,
                 Outcome::Warning,
-                format!("{} does not work: {}; machines run in software emulation, 5 to 20 times slower", accelerator.name(), verdict.reason),
+                format!(
+                    "{} does not work: {}; machines run in software emulation, 5 to 20 times slower",
+                    accelerator.name(),
+                    verdict.reason
+                ),
             )
             .hint("it is tried again when QEMU or this computer's kernel changes"),
             Ok(None) => {
-                let why = if image.is_none() { "it cannot be tried before there is an image" } else { "there is none on this computer" };
+                let why = if image.is_none() {
+                    "it cannot be tried before there is an image"
+                } else {
+                    "there is none on this computer"
+                };
                 Check::new(ID, TITLE, Outcome::Warning, format!("no hardware acceleration is known to work: {why}"))
             }
             Err(error) => Check::new(ID, TITLE, Outcome::Warning, format!("it could not be tried: {error}")),
@@ -123,15 +133,22 @@ impl App {
         if longest <= limit {
             Check::new("paths.length", "Path lengths", Outcome::Ok, detail)
         } else {
-            Check::new("paths.length", "Path lengths", Outcome::Failed, format!("{detail}: too long by {} bytes", longest - limit))
-                .hint("set XDG_RUNTIME_DIR or TMPDIR to a folder with a shorter name")
+            Check::new(
+                "paths.length",
+                "Path lengths",
+                Outcome::Failed,
+                format!("{detail}: too long by {} bytes", longest - limit),
+            )
+            .hint("set XDG_RUNTIME_DIR or TMPDIR to a folder with a shorter name")
         }
     }
 
     fn docker_check(&self) -> Check {
         let names: &[&str] = if cfg!(windows) { &["docker.exe"] } else { &["docker"] };
         let found = self.environment.path.as_deref().and_then(|path| {
-            std::env::split_paths(path).flat_map(|folder| names.iter().map(move |name| folder.join(name))).find(|file| file.is_file())
+            std::env::split_paths(path)
+                .flat_map(|folder| names.iter().map(move |name| folder.join(name)))
+                .find(|file| file.is_file())
         });
         match found {
             Some(file) => Check::new("docker.cli", "Docker client", Outcome::Ok, file.display().to_string()),
@@ -146,7 +163,12 @@ impl App {
                 "image.present",
                 "Image",
                 Outcome::Ok,
-                format!("{}@{} (engine {})", image.name, &image.digest[..12], image.engine_version.as_deref().unwrap_or("unknown")),
+                format!(
+                    "{}@{} (engine {})",
+                    image.name,
+                    &image.digest[..12],
+                    image.engine_version.as_deref().unwrap_or("unknown")
+                ),
             ),
             Err(_) if cfg!(target_os = "linux") => {
                 Check::new("image.present", "Image", Outcome::Ok, "none yet: the first `machine create` builds it")
@@ -163,14 +185,20 @@ fn version_check(host: &HostFacts, qemu: &QemuFacts) -> Check {
     let oldest = machine_qemu::oldest_supported(host.os, host.arch);
     let detail = format!("{} (oldest supported here: {oldest})", qemu.version);
     if qemu.version < oldest {
-        return Check::new("qemu.version", "QEMU version", Outcome::Failed, detail).hint(machine_qemu::install_hint(host));
+        return Check::new("qemu.version", "QEMU version", Outcome::Failed, detail)
+            .hint(machine_qemu::install_hint(host));
     }
     let facts = HostFacts { qemu: Some(qemu.clone()), ..host.clone() };
     let known: Vec<_> = qemu
         .accelerators
         .iter()
         .flat_map(|accelerator: &Accelerator| {
-            machine_qemu::known_bad(&Situation { facts: &facts, accelerator: *accelerator, guest: host.arch, guest_kernel: None })
+            machine_qemu::known_bad(&Situation {
+                facts: &facts,
+                accelerator: *accelerator,
+                guest: host.arch,
+                guest_kernel: None,
+            })
         })
         .filter(|bad| bad.advice.is_some())
         .collect();
@@ -194,7 +222,11 @@ fn room_check(store: &Path) -> Check {
                 _ => Outcome::Ok,
             };
             let check = Check::new(ID, TITLE, outcome, format!("{} MiB free at {}", room >> 20, store.display()));
-            if outcome == Outcome::Ok { check } else { check.hint("free some space there, or keep machines elsewhere with --storage-path") }
+            if outcome == Outcome::Ok {
+                check
+            } else {
+                check.hint("free some space there, or keep machines elsewhere with --storage-path")
+            }
         }
     }
 }
@@ -202,7 +234,12 @@ fn room_check(store: &Path) -> Check {
 fn port_check() -> Check {
     match TcpListener::bind((Ipv4Addr::LOCALHOST, 0)) {
         Ok(_) => Check::new("ports.loopback", "Loopback ports", Outcome::Ok, "127.0.0.1 can be listened on"),
-        Err(error) => Check::new("ports.loopback", "Loopback ports", Outcome::Failed, format!("127.0.0.1 cannot be listened on: {error}"))
-            .hint("a firewall or security program forbids it; machines are reached through loopback ports"),
+        Err(error) => Check::new(
+            "ports.loopback",
+            "Loopback ports",
+            Outcome::Failed,
+            format!("127.0.0.1 cannot be listened on: {error}"),
+        )
+        .hint("a firewall or security program forbids it; machines are reached through loopback ports"),
     }
 }

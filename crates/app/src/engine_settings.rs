@@ -18,8 +18,19 @@ const LISTS: &[(&str, &str)] = &[
 
 /// Options that would break the way this computer reaches the engine.
 const OURS: &[&str] = &[
-    "H", "host", "hosts", "tls", "tlsverify", "tlscacert", "tlscert", "tlskey", "data-root", "containerd", "host-gateway-ip",
-    "host-gateway-ips", "live-restore",
+    "H",
+    "host",
+    "hosts",
+    "tls",
+    "tlsverify",
+    "tlscacert",
+    "tlscert",
+    "tlskey",
+    "data-root",
+    "containerd",
+    "host-gateway-ip",
+    "host-gateway-ips",
+    "live-restore",
 ];
 
 /// Composes `daemon.json` for a machine of `driver`.
@@ -99,7 +110,8 @@ pub(crate) fn engine_environment(engine: &EngineSpec) -> Result<Option<String>> 
     }
     let mut lines = String::new();
     for (name, value) in &engine.env {
-        let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.starts_with(|c: char| c.is_ascii_digit());
+        let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.starts_with(|c: char| c.is_ascii_digit());
         if name.is_empty() || !valid {
             return Err(Error::new(Code::Usage, format!("{name:?} is no name for an environment variable"))
                 .hint("use letters, digits and '_', not a digit first: `--engine-env HTTP_PROXY=http://proxy:3128`"));
@@ -124,9 +136,17 @@ mod tests {
     #[test]
     fn every_flag_of_docker_machine_lands_in_daemon_json() {
         let engine = EngineSpec {
-            options: ["dns=1.1.1.1", "dns=9.9.9.9", "mtu=1400", "icc=false", "log-opt=max-size=1m", "debug", "bip=10.9.0.1/24"]
-                .map(String::from)
-                .to_vec(),
+            options: [
+                "dns=1.1.1.1",
+                "dns=9.9.9.9",
+                "mtu=1400",
+                "icc=false",
+                "log-opt=max-size=1m",
+                "debug",
+                "bip=10.9.0.1/24",
+            ]
+            .map(String::from)
+            .to_vec(),
             labels: vec!["a=b c".into()],
             insecure_registries: vec!["r:5000".into()],
             registry_mirrors: vec!["https://m".into()],
@@ -134,10 +154,7 @@ mod tests {
             env: [("HTTP_PROXY".to_owned(), "http://p:1/?a=\"$x\" \\".to_owned())].into(),
         };
         insta::assert_snapshot!(daemon_json(&engine, "qemu").unwrap());
-        assert_eq!(
-            engine_environment(&engine).unwrap().unwrap(),
-            "HTTP_PROXY=\"http://p:1/?a=\\\"\\$x\\\" \\\\\"\n"
-        );
+        assert_eq!(engine_environment(&engine).unwrap().unwrap(), "HTTP_PROXY=\"http://p:1/?a=\\\"\\$x\\\" \\\\\"\n");
     }
 
     #[test]

@@ -53,19 +53,17 @@ impl Environment {
         let store = match storage_path.map(Path::to_owned).or_else(|| path_variable("MACHINE_STORAGE_PATH")) {
             Some(path) => std::path::absolute(path)
                 .map_err(|e| Error::other("cannot make an absolute path of the storage path").because(e))?,
-            None => directories::ProjectDirs::from("", "", "machine").map(|dirs| dirs.data_local_dir().to_owned()).ok_or_else(
-                || {
+            None => directories::ProjectDirs::from("", "", "machine")
+                .map(|dirs| dirs.data_local_dir().to_owned())
+                .ok_or_else(|| {
                     Error::other("no home folder is known, so there is no place for machines")
                         .hint("set HOME, or say where with --storage-path or MACHINE_STORAGE_PATH")
-                },
-            )?,
+                })?,
         };
         let docker_config = path_variable("DOCKER_CONFIG")
             .or_else(|| home.as_ref().map(|home| home.join(".docker")))
             .unwrap_or_else(|| store.join("docker"));
-        let no_proxy = ["no_proxy", "NO_PROXY"]
-            .into_iter()
-            .find_map(|name| variable(name).map(|value| (name, value)));
+        let no_proxy = ["no_proxy", "NO_PROXY"].into_iter().find_map(|name| variable(name).map(|value| (name, value)));
         Ok(Self {
             images: path_variable("MACHINE_IMAGE_PATH").unwrap_or_else(|| store.join("images")),
             catalog: path_variable("MACHINE_IMAGE_CATALOG"),
@@ -100,7 +98,8 @@ impl Environment {
 
     /// Whether docker-machine's `MACHINE_DEBUG` asks for everything.
     pub fn debug() -> bool {
-        variable("MACHINE_DEBUG").is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "f"))
+        variable("MACHINE_DEBUG")
+            .is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "f"))
     }
 
     /// `TERM`, for terminals made on a machine.

@@ -50,7 +50,8 @@ impl Launcher for DetachedSupervisor {
             .stderr(errors);
         detach(&mut command);
         let child = command.spawn().map_err(|e| {
-            Error::other(format!("machine {:?}: cannot start its supervisor {}", name.as_str(), program.display())).because(e)
+            Error::other(format!("machine {:?}: cannot start its supervisor {}", name.as_str(), program.display()))
+                .because(e)
         })?;
         tracing::debug!(pid = child.id(), machine = name.as_str(), "supervisor started");
         // Waited for by a thread of its own: while this process lives, a supervisor that ended is no zombie.
@@ -66,7 +67,10 @@ impl Launcher for DetachedSupervisor {
 fn detach(command: &mut Command) {
     use std::os::unix::process::CommandExt as _;
     // A session of its own: no terminal whose hang-up or Ctrl-C could reach it.
-    #[expect(unsafe_code, reason = "pre_exec; setsid is async-signal-safe (POSIX.1-2017, 2.4.3) and nothing else is called")]
+    #[expect(
+        unsafe_code,
+        reason = "pre_exec; setsid is async-signal-safe (POSIX.1-2017, 2.4.3) and nothing else is called"
+    )]
     // SAFETY: between fork and exec only setsid(2) runs, which is async-signal-safe and touches no memory of ours.
     unsafe {
         command.pre_exec(|| rustix::process::setsid().map(|_| ()).map_err(Into::into));

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use machine_core::{Capabilities, Endpoints, Error, MachineName, MachineRecord, MachineRef, MachineState, Observation, Result};
+use machine_core::{
+    Capabilities, Endpoints, Error, MachineName, MachineRecord, MachineRef, MachineState, Observation, Result,
+};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -65,7 +67,8 @@ impl App {
             if let Some((record, endpoints)) = running {
                 let app = self.clone();
                 asked.spawn(async move {
-                    let answer = tokio::time::timeout(limit, app.engine_version(&record, endpoints.engine, limit)).await;
+                    let answer =
+                        tokio::time::timeout(limit, app.engine_version(&record, endpoints.engine, limit)).await;
                     (index, answer)
                 });
             }
@@ -141,7 +144,8 @@ impl App {
         }
         if record.phase == machine_core::Phase::Creating && !matches!(seen.state, MachineState::Running) {
             // Whoever creates it holds its lock until it is done.
-            let being_created = self.store.lock(&record.name, Duration::ZERO, &machine_core::Reporter::silent()).is_err();
+            let being_created =
+                self.store.lock(&record.name, Duration::ZERO, &machine_core::Reporter::silent()).is_err();
             seen.state = if being_created {
                 MachineState::Starting
             } else {

@@ -4,7 +4,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use machine_core::{Code, Driver, Error, MachineName, MachineRecord, MachineRef, MachineState, Phase, Reporter, Result};
+use machine_core::{
+    Code, Driver, Error, MachineName, MachineRecord, MachineRef, MachineState, Phase, Reporter, Result,
+};
 
 use crate::app::{App, Journal};
 use crate::certificates;
@@ -38,7 +40,12 @@ impl App {
         self.start_locked(record, wait, reporter).await
     }
 
-    async fn start_locked(&self, record: MachineRecord, wait: Option<Duration>, reporter: &Reporter) -> Result<Created> {
+    async fn start_locked(
+        &self,
+        record: MachineRecord,
+        wait: Option<Duration>,
+        reporter: &Reporter,
+    ) -> Result<Created> {
         let name = record.name.clone();
         let record = Mutex::new(record);
         let journal = self.journal(&record, reporter);
@@ -90,7 +97,10 @@ impl App {
     async fn end(&self, record: MachineRecord, deadline: Option<Duration>, reporter: &Reporter) -> Result<Ended> {
         let name = record.name.clone();
         let driver = self.driver(&record.driver)?;
-        if matches!(self.look(&*driver, &record).await, MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing) {
+        if matches!(
+            self.look(&*driver, &record).await,
+            MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing
+        ) {
             return Err(Error::other(format!("Machine \"{name}\" is already stopped.")));
         }
         let dir = self.store.folder(&name);
@@ -114,7 +124,12 @@ impl App {
     }
 
     /// Starts a machine whose parts are all there (or finds it running) and, with a limit, waits for its engine.
-    pub(crate) async fn bring_up(&self, journal: &Journal<'_>, wait: Option<Duration>, reporter: &Reporter) -> Result<Created> {
+    pub(crate) async fn bring_up(
+        &self,
+        journal: &Journal<'_>,
+        wait: Option<Duration>,
+        reporter: &Reporter,
+    ) -> Result<Created> {
         let record = journal.snapshot();
         let name = record.name.clone();
         let dir = self.store.folder(&name);
@@ -162,8 +177,11 @@ impl App {
     pub(crate) fn complete_record(&self, name: &MachineName) -> Result<MachineRecord> {
         let record = self.store.load(name)?;
         if record.phase == Phase::Creating {
-            return Err(Error::other(format!("machine {:?} is not complete: its creation was interrupted", name.as_str()))
-                .hint(format!("`machine create {name}` begins anew, `machine rm {name}` removes what is left")));
+            return Err(Error::other(format!(
+                "machine {:?} is not complete: its creation was interrupted",
+                name.as_str()
+            ))
+            .hint(format!("`machine create {name}` begins anew, `machine rm {name}` removes what is left")));
         }
         Ok(record)
     }
@@ -175,6 +193,8 @@ impl App {
 
     /// Refuses in docker-machine's words when a machine is not up.
     pub(crate) fn not_running(name: &MachineName) -> Error {
-        Error::new(Code::NotRunning, "Host is not running").within(format!("machine {:?}", name.as_str())).hint(format!("`machine start {name}` starts it"))
+        Error::new(Code::NotRunning, "Host is not running")
+            .within(format!("machine {:?}", name.as_str()))
+            .hint(format!("`machine start {name}` starts it"))
     }
 }

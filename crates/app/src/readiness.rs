@@ -58,7 +58,11 @@ impl App {
             let last = match Self::ask_version(&target).await {
                 Ok(version) => return Ok(version),
                 // An HTTP error comes from an engine that is still putting itself together.
-                Err(EngineError { failure, error }) if failure.is_not_yet() || matches!(failure, EngineFailure::Http(_)) => error,
+                Err(EngineError { failure, error })
+                    if failure.is_not_yet() || matches!(failure, EngineFailure::Http(_)) =>
+                {
+                    error
+                }
                 Err(error) => return Err(error.into()),
             };
             if looked.elapsed() >= LOOK_EVERY {
@@ -66,8 +70,10 @@ impl App {
                 let now = driver.observe(machine).await;
                 match now.state {
                     MachineState::Broken(reason) => {
-                        return Err(Error::other(format!("it ended while it was booting: {reason}"))
-                            .hint(format!("`machine logs --serial {0}` and `machine logs --qemu {0}` show more", record.name)));
+                        return Err(Error::other(format!("it ended while it was booting: {reason}")).hint(format!(
+                            "`machine logs --serial {0}` and `machine logs --qemu {0}` show more",
+                            record.name
+                        )));
                     }
                     MachineState::Stopped | MachineState::Missing => {
                         return Err(Error::other("it was stopped while it was booting"));
@@ -77,11 +83,9 @@ impl App {
             }
             if begun.elapsed() >= limit {
                 let tail = store::tail(&dir.join("serial.log"), 600);
-                let mut error = Error::new(
-                    Code::TimedOut,
-                    format!("the engine did not answer within {} s", limit.as_secs()),
-                )
-                .because(last);
+                let mut error =
+                    Error::new(Code::TimedOut, format!("the engine did not answer within {} s", limit.as_secs()))
+                        .because(last);
                 if told_serial || !tail.is_empty() {
                     error = error.hint(format!("the console's last lines:\n{}", tail.trim_end()));
                 }

@@ -46,7 +46,9 @@ impl App {
         match of_driver {
             // As docker-machine's `-f`: what is kept here goes, and what that leaves behind is said.
             Err(error) if force => reporter.warn(format!(
-                "what the driver {:?} made of {:?} may still be there: {error}", snapshot.driver, name.as_str()
+                "what the driver {:?} made of {:?} may still be there: {error}",
+                snapshot.driver,
+                name.as_str()
             )),
             Err(error) => {
                 let hint = format!("`machine rm -f {name}` removes at least what is kept of it on this computer");

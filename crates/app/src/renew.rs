@@ -49,7 +49,8 @@ impl App {
         reporter.stage("apply", "Handing them to the machine");
         machine_ssh::blocking(move || {
             let mut session = Session::connect(&target, Duration::from_secs(30))?;
-            let output = session.exec_with_input("sudo /usr/lib/machine/guest apply -", &mut seed.as_slice(), APPLY_LIMIT)?;
+            let output =
+                session.exec_with_input("sudo /usr/lib/machine/guest apply -", &mut seed.as_slice(), APPLY_LIMIT)?;
             output.text("cannot apply the new seed").map(drop)
         })
         .await

@@ -125,10 +125,11 @@ impl Store {
                 }
                 Ok(record)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.exists(name) => {
-                Err(Error::other(format!("machine {:?} has a folder but no record: its creation was interrupted", name.as_str()))
-                    .hint(format!("`machine rm {name}` removes what is left, `machine create {name}` begins anew")))
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.exists(name) => Err(Error::other(format!(
+                "machine {:?} has a folder but no record: its creation was interrupted",
+                name.as_str()
+            ))
+            .hint(format!("`machine rm {name}` removes what is left, `machine create {name}` begins anew"))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(does_not_exist(name)),
             Err(error) => Err(files::explain(error, "cannot read", &path)),
         }
@@ -192,7 +193,8 @@ impl Store {
                 Ok(()) => break,
                 Err(fs::TryLockError::WouldBlock) => {
                     let holder = fs::read_to_string(&path).unwrap_or_default();
-                    let holder = if holder.is_empty() { "another process".to_owned() } else { holder.trim().to_owned() };
+                    let holder =
+                        if holder.is_empty() { "another process".to_owned() } else { holder.trim().to_owned() };
                     if begun.elapsed() >= patience {
                         return Err(Error::new(Code::Busy, format!("{holder} is working on {name:?}"))
                             .hint("wait for it to end, or end it; the lock goes with its process"));
@@ -207,7 +209,8 @@ impl Store {
             }
         }
         // For the message of whoever waits; a failure to write it changes nothing.
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "process {}", std::process::id()));
+        let _ =
+            file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "process {}", std::process::id()));
         Ok(MachineLock { _file: file })
     }
 }

@@ -57,7 +57,9 @@ impl MachineRecord {
             schema: u32,
         }
         let version: Version = serde_json::from_slice(text).map_err(|e| {
-            Error::other("the record is broken").because(e).hint("`machine rm -f NAME` removes what is left of the machine")
+            Error::other("the record is broken")
+                .because(e)
+                .hint("`machine rm -f NAME` removes what is left of the machine")
         })?;
         if version.schema > RECORD_SCHEMA {
             return Err(Error::new(
@@ -67,7 +69,9 @@ impl MachineRecord {
             .hint("it was written by a newer `machine`: upgrade this one"));
         }
         serde_json::from_slice(text).map_err(|e| {
-            Error::other("the record is broken").because(e).hint("`machine rm -f NAME` removes what is left of the machine")
+            Error::other("the record is broken")
+                .because(e)
+                .hint("`machine rm -f NAME` removes what is left of the machine")
         })
     }
 }

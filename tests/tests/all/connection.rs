@@ -99,3 +99,20 @@ fn a_context_of_the_users_own_is_neither_overwritten_nor_removed() {
     scene.run("rm -y dev").ok();
     assert_eq!(host(), "tcp://192.0.2.1:2375");
 }
+
+#[test]
+fn certificates_are_renewed_when_asked_and_the_authority_stays() {
+    let scene = Scene::new();
+    scene.run("create dev").ok();
+    scene.run("stop dev").ok();
+    let read = |file: &str| std::fs::read_to_string(scene.folder("dev").join(file)).unwrap();
+    let (authority, server) = (read("ca.pem"), read("server.pem"));
+    scene.run("regenerate-certs dev").exits(2).prints_nothing().says("-f").fails_clearly();
+    assert_eq!(read("server.pem"), server, "not without an answer");
+    scene.run("regenerate-certs -f dev").ok().prints_nothing();
+    assert_ne!(read("server.pem"), server);
+    assert_eq!(read("ca.pem"), authority, "other machines would be cut off");
+    scene.run("start dev").ok();
+    let version = scene.shell("bash", "docker --context dev version --format '{{.Server.Version}}'").run();
+    assert_eq!(version.ok().line(), "26.1.5");
+}

@@ -15,6 +15,7 @@ const COMMANDS: &[&str] = &[
     "kill",
     "logs",
     "ls",
+    "regenerate-certs",
     "restart",
     "rm",
     "ssh",
@@ -82,6 +83,6 @@ fn completion_scripts_parse_in_their_shells() {
             .env("HOME", scene.path("docker"));
         assert_eq!(run.run().ok().stderr, "", "{shell} has something to say");
         let text = String::from_utf8(script).unwrap();
-        assert!(text.contains("--engine-opt") && !text.contains("supervise"), "{shell}");
+        assert!(text.contains("engine-opt") && !text.contains("supervise"), "{shell}");
     }
 }

@@ -65,6 +65,7 @@ fn vm_a_machine_from_nothing_runs_builds_and_keeps_what_docker_users_expect() {
     sits_at_a_terminal(&scene);
     is_a_guest_and_not_a_neighbour(&scene);
     refuses_another_host_key(&scene);
+    renews_certificates_under_running_containers(&scene);
     survives_stop_and_start(&scene, &url);
 }
 
@@ -133,7 +134,8 @@ fn sits_at_a_terminal(scene: &Scene) {
     terminal.shows("/dev/pts/");
     terminal.shows("docker@dev:~$ ");
     // Ctrl-C ends what runs there, and neither the shell there nor the command here.
-    terminal.types("echo be'gun'; sleep 1000\n");
+    // (Said by the process that is to be interrupted: it has the terminal by then, the shell does not any more.)
+    terminal.types("sh -c \"echo be\\gun; exec sleep 1000\"\n");
     terminal.shows("begun");
     terminal.types("\x03");
     terminal.shows("docker@dev:~$ ");
@@ -182,9 +184,23 @@ fn refuses_another_host_key(scene: &Scene) {
     scene.run("ssh dev true").ok();
 }
 
+fn renews_certificates_under_running_containers(scene: &Scene) {
+    docker(scene, "dev", "docker run -d --name stays --restart always box sleep 100000").ok();
+    let started = || {
+        docker(scene, "dev", "docker inspect stays --format '{{.State.Pid}} {{.State.StartedAt}}'")
+            .ok()
+            .line()
+            .to_owned()
+    };
+    let served = || scene.machine(["ssh", "dev", "sudo cat /etc/docker/server.pem"]).ok().text().to_owned();
+    let (container, certificate) = (started(), served());
+    slowly(scene, "regenerate-certs -f dev").ok().prints_nothing();
+    assert_ne!(served(), certificate);
+    assert_eq!(started(), container, "the container went on");
+}
+
 fn survives_stop_and_start(scene: &Scene, url: &str) {
     let address: std::net::SocketAddr = url.strip_prefix("tcp://").unwrap().parse().unwrap();
-    docker(scene, "dev", "docker run -d --name stays --restart always box sleep 100000").ok();
     let qemu = scene.qemu("dev");
     scene.command(["stop", "dev"]).limit(BOOT).run().ok().does_not_say("by force");
     assert_eq!((process(qemu.pid), scene.status("dev")), (None, "Stopped".into()));

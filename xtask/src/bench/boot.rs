@@ -31,7 +31,8 @@ pub fn measure(bench: &Bench, boots: usize) -> Result<()> {
         }
         created.push(timed(|| bench.machine(&["--quiet", "create", "dev"]).read())?.1);
     }
-    let seconds = |times: &[Duration]| times.iter().map(|t| format!("{:.1}", t.as_secs_f64())).collect::<Vec<_>>().join(" ");
+    let seconds =
+        |times: &[Duration]| times.iter().map(|t| format!("{:.1}", t.as_secs_f64())).collect::<Vec<_>>().join(" ");
     println!("\nbare QEMU to a listening engine, s: {}", seconds(&bare));
     println!("machine create to an answering engine, s: {}", seconds(&created));
     let best = |times: &[Duration]| times.iter().min().copied().unwrap_or_default();
@@ -41,7 +42,11 @@ pub fn measure(bench: &Bench, boots: usize) -> Result<()> {
         ratio(best(&created), best(&bare))
     );
     println!("\nwhere the time goes, inside the machine (systemd-analyze, after the last boot):");
-    let words = ["ssh", "dev", "systemd-analyze; systemd-analyze critical-chain docker.service --no-pager; systemd-analyze blame --no-pager | head -12"];
+    let words = [
+        "ssh",
+        "dev",
+        "systemd-analyze; systemd-analyze critical-chain docker.service --no-pager; systemd-analyze blame --no-pager | head -12",
+    ];
     print!("{}", bench.machine(&words).read().unwrap_or_else(|error| format!("{error}\n")));
     Ok(())
 }
@@ -94,7 +99,8 @@ impl Template {
         let mut running = Running(child);
         loop {
             let text = fs::read(&console).unwrap_or_default();
-            let new = String::from_utf8_lossy(text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default()).into_owned();
+            let new = String::from_utf8_lossy(text.get(usize::try_from(from).unwrap_or(0)..).unwrap_or_default())
+                .into_owned();
             if new.contains(LISTENING) {
                 return Ok(begun.elapsed());
             }

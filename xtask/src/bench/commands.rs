@@ -78,7 +78,8 @@ fn supervisor_memory(bench: &Bench) -> Result<f64> {
     let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let run: Value = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
     let pid = run["supervisor"]["pid"].as_u64().ok_or("run.json names no supervisor")?;
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("process {pid}: {error}"))?;
+    let status =
+        fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("process {pid}: {error}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().map_err(|error| format!("{line}: {error}"))?;
     Ok(kib * 1024.0 / 1e6)
