@@ -133,6 +133,17 @@ configured_sources() {
     done
 }
 
+# Puts the first mirror in place of a list of mirrors (apt-transport-mirror(1)): Debian's cloud images have such lists, and
+# the new system would have the line without the file.
+without_mirror_lists() {
+    while read -r uri rest; do
+        case $uri in
+            mirror+file:*) uri=$(awk '!/^#/ && NF { print $1; exit }' "/${uri#mirror+file:}") || uri= ;;
+        esac
+        [ -z "$uri" ] || echo "$uri $rest"
+    done
+}
+
 # Prints apt's lines for the suite: the main archive, its updates, and the security archive if the host has one.
 package_lines() {
     if [ -n "$package_source" ]; then
@@ -144,7 +155,7 @@ package_lines() {
     . /etc/os-release
     [ "${ID:-}" = debian ] ||
         die "this host is not Debian, so its package sources are of no use: give --package-source URL of a Debian archive"
-    configured_sources | awk -v host="${VERSION_CODENAME:-}" -v suite="$suite" '
+    configured_sources | without_mirror_lists | awk -v host="${VERSION_CODENAME:-}" -v suite="$suite" '
         function line(uri, name, key) { return "deb " (key ? "[signed-by=" key "] " : "") uri " " name " main" }
         $2 == host && !main { main = line($1, suite, $3); updates = line($1, suite "-updates", $3) }
         $2 == host "-security" && !security { security = line($1, suite "-security", $3) }

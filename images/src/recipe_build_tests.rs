@@ -32,6 +32,26 @@ fn stages_of_the_recipe_are_the_stages_that_are_shown() {
 }
 
 #[test]
+fn a_list_of_mirrors_becomes_its_first_mirror() {
+    let script = RECIPE.iter().find(|file| file.name == "build.sh").unwrap().text;
+    let function = &script[script.find("without_mirror_lists() {").unwrap()..];
+    let function = &function[..function.find("\n}\n").unwrap() + 3];
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("debian.list");
+    fs::write(&list, "# mirrors\n\nhttp://127.0.0.1/debian\tpriority:1\nhttp://127.0.0.2/debian\n").unwrap();
+    let sources = format!(
+        "mirror+file://{} trixie key\nhttp://127.0.0.3/x trixie\nmirror+file:/nowhere trixie\n",
+        list.display()
+    );
+    let script = format!("set -eu\n{function}\nprintf %s '{sources}' | without_mirror_lists 2>/dev/null");
+    let mut said = Vec::new();
+    let status =
+        run(shell(&script), &Reporter::silent(), &Cancel::new(), &mut |line| said.push(line.to_owned())).unwrap();
+    assert!(status.success());
+    assert_eq!(said, ["http://127.0.0.1/debian trixie key", "http://127.0.0.3/x trixie"]);
+}
+
+#[test]
 fn stage_lines_become_stages_and_the_rest_is_detail_and_log() {
     let events = Arc::new(Mutex::new(Vec::new()));
     let sink = events.clone();
@@ -67,9 +87,16 @@ fn cancelling_ends_the_recipe_and_its_children_and_lets_it_clean_up() {
     assert_eq!(error.code(), Code::Interrupted);
     assert!(cleaned.exists());
     let pid: i32 = fs::read_to_string(pid_file).unwrap().trim().parse().unwrap();
-    // Gone, or a zombie that somebody else has yet to reap.
-    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    assert!(state.is_empty() || state.contains(") Z "), "{state}");
+    // Gone, or a zombie that somebody else has yet to reap; a signal takes effect a moment after it was sent.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if state.is_empty() || state.contains(") Z ") {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "{state}");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
 }
 
 #[test]

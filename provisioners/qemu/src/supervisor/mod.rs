@@ -1,5 +1,6 @@
 //! The process of one running machine.
 
+mod attend;
 mod bring_up;
 mod config;
 mod lifecycle;

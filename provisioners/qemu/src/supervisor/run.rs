@@ -1,18 +1,13 @@
 //! One run: QEMU from its start, or its discovery, to its end.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-
 use jiff::Timestamp;
 use machine_core::{Error, Result, ResultExt};
 use machine_images::Boot;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::bring_up::{Monitor, Trial, forward_ports, is_paused};
 use super::config::SuperviseConfig;
-use super::obituary::Evidence;
 use crate::control::{Board, Command, Notices, Reply, RunState};
 use crate::event_log::EventLog;
 use crate::facts::{Accelerator, HostFacts};
@@ -20,17 +15,10 @@ use crate::last_exit::LastExit;
 use crate::log_tail;
 use crate::plan::{AcceleratorChoice, Plan, PlanInput, plan};
 use crate::process_identity::{ProcessIdentity, find_by_token};
-use crate::qemu_process::{Exited, QemuProcess};
-use crate::qmp_message::{QmpEvent, shutdown_reason};
-use crate::run_file::{Ports, RUN_SCHEMA, RunFile};
-use crate::shutdown::Shutdown;
-use crate::verdict::{Decision, Exit, FirstSeconds, Verdict, VerdictKey, Verdicts, watch as judge};
+use crate::qemu_process::QemuProcess;
+use crate::run_file::{RUN_SCHEMA, RunFile};
+use crate::verdict::{Verdict, VerdictKey, Verdicts};
 use crate::verdict_file;
-
-/// How long events that QEMU sent before it ended may take to arrive.
-const STRAGGLERS: Duration = Duration::from_millis(500);
-/// Below this age a QEMU with hardware acceleration that ends before the guest's kernel spoke is its accelerator's fault.
-const YOUTH: Duration = Duration::from_secs(60);
 
 /// How a run ended.
 #[derive(Debug)]
@@ -40,55 +28,47 @@ pub(crate) struct Ended {
 }
 
 /// One run, seen from within.
-enum Attended {
+pub(super) enum Attended {
     Over(Ended),
     /// The accelerator does not work here.
     BadAccelerator(String),
 }
 
-/// What came of bringing a machine up.
-enum Up {
-    Ready { ports: Ports, taken: Vec<u16>, paused: bool },
-    Exited(Exited),
-    Wanted(Command),
-    BadAccelerator(String),
-}
-
 /// What a run is judged by.
 #[derive(Clone, Copy)]
-struct Run<'a> {
+pub(super) struct Run<'a> {
     /// What we started; none for a QEMU that was adopted.
-    started: Option<&'a Started<'a>>,
+    pub(super) started: Option<&'a Started<'a>>,
     /// Where this run's output begins in the serial log, bytes.
-    serial_from: u64,
+    pub(super) serial_from: u64,
     /// Where it begins in QEMU's log, bytes.
-    qemu_from: u64,
-    began: Instant,
+    pub(super) qemu_from: u64,
+    pub(super) began: Instant,
 }
 
 /// What was started.
-struct Started<'a> {
-    plan: &'a Plan,
-    facts: &'a HostFacts,
-    direct_boot: bool,
+pub(super) struct Started<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) facts: &'a HostFacts,
+    pub(super) direct_boot: bool,
     /// The accelerator has worked here before: the guest's silence says nothing against it.
-    proved: bool,
+    pub(super) proved: bool,
 }
 
 impl Started<'_> {
     /// Whether the guest's first words decide about the accelerator.
-    fn on_trial(&self) -> bool {
+    pub(super) fn on_trial(&self) -> bool {
         self.plan.accelerator.is_hardware() && !self.proved
     }
 }
 
 /// The supervisor of one machine.
 pub(crate) struct Supervisor<'a> {
-    config: &'a SuperviseConfig,
-    log: EventLog,
-    board: watch::Sender<Board>,
-    notices: Notices,
-    commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) config: &'a SuperviseConfig,
+    pub(super) log: EventLog,
+    pub(super) board: watch::Sender<Board>,
+    pub(super) notices: Notices,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
 }
 
 impl<'a> Supervisor<'a> {
@@ -231,199 +211,13 @@ impl<'a> Supervisor<'a> {
         attended
     }
 
-    /// Brings the machine up, then stays with it until QEMU has ended.
-    async fn attend(&mut self, process: &mut QemuProcess, mut file: RunFile, run: Run<'_>) -> Result<Attended> {
-        self.board.send_modify(|board| {
-            board.status.qemu = Some(file.qemu.clone());
-            board.status.accelerator = file.accelerator;
-            board.status.warnings.clone_from(&file.warnings);
-        });
-        let mut monitor = None;
-        match self.bring_up(process, &mut monitor, run).await? {
-            Up::Ready { ports, taken, paused } => {
-                if let Some(started) = run.started.filter(|started| started.on_trial()) {
-                    self.remember(started.facts, started.plan.accelerator, true, "the guest's kernel ran");
-                }
-                for port in taken {
-                    let text =
-                        format!("port {port} of this computer, used before, is taken: the machine has new ports");
-                    self.event("port changed", &json!({ "port": port, "text": text }));
-                    file.warnings.push(text);
-                }
-                file.ports = Some(ports);
-                file.write(&self.config.dir)?;
-                self.board.send_modify(|board| {
-                    board.status.ports = Some(ports);
-                    board.status.warnings.clone_from(&file.warnings);
-                });
-                self.event("running", &json!({ "qemu": file.qemu.pid, "ports": ports }));
-                self.watch_over(process, monitor, run, paused).await.map(Attended::Over)
-            }
-            Up::Wanted(command) => self.end(process, monitor, command, false).await.map(Attended::Over),
-            Up::BadAccelerator(reason) => {
-                process.end().await?;
-                Ok(Attended::BadAccelerator(reason))
-            }
-            Up::Exited(exited) => match self.blame_accelerator(exited, run) {
-                Some(reason) => Ok(Attended::BadAccelerator(reason)),
-                None => Ok(Attended::Over(self.ended_by_itself(exited, monitor, None, run).await)),
-            },
-        }
-    }
-
-    /// Connects, forwards ports, and waits for the guest's kernel where the accelerator is on trial; all that while QEMU
-    /// may end and commands may come. What was connected by then is in `monitor`.
-    async fn bring_up(&mut self, process: &mut QemuProcess, monitor: &mut Option<Monitor>, run: Run<'_>) -> Result<Up> {
-        let config = self.config;
-        let trial = run.started.filter(|started| started.on_trial()).map(|started| Trial {
-            accelerator: started.plan.accelerator,
-            direct_boot: started.direct_boot,
-            serial_log: config.files.serial_log(),
-            serial_from: run.serial_from,
-            began: run.began,
-        });
-        if let Some(trial) = &trial {
-            self.say(&format!("seeing whether {} works on this computer", trial.accelerator));
-        }
-        let work = async {
-            let monitor = monitor.insert(Monitor::connect(&config.files.qmp_socket()).await?);
-            let (ports, taken) = forward_ports(&monitor.qmp, config.ports).await?;
-            if let Some(trial) = trial
-                && let Err(reason) = trial.run().await
-            {
-                return Ok(Up::BadAccelerator(reason));
-            }
-            Ok(Up::Ready { ports, taken, paused: is_paused(&monitor.qmp).await? })
-        };
-        let failed = tokio::select! {
-            exited = process.exited() => return Ok(Up::Exited(exited)),
-            Some(command) = self.commands.recv() => return Ok(Up::Wanted(command)),
-            up = work => match up {
-                Ok(up) => return Ok(up),
-                Err(error) => error,
-            },
-        };
-        // A monitor breaks off because QEMU ends: that is then the news.
-        match timeout(STRAGGLERS, process.exited()).await {
-            Ok(exited) => Ok(Up::Exited(exited)),
-            Err(_) => Err(failed),
-        }
-    }
-
-    async fn watch_over(
+    pub(super) fn remember(
         &mut self,
-        process: &mut QemuProcess,
-        mut monitor: Option<Monitor>,
-        run: Run<'_>,
-        mut paused: bool,
-    ) -> Result<Ended> {
-        let mut shutdown = None;
-        self.set_state(if paused { RunState::Paused } else { RunState::Running });
-        loop {
-            tokio::select! {
-                exited = process.exited() => {
-                    return Ok(self.ended_by_itself(exited, monitor, shutdown, run).await);
-                }
-                Some(command) = self.commands.recv() => return self.end(process, monitor, command, paused).await,
-                event = next_event(&mut monitor) => {
-                    match event.name.as_str() {
-                        "STOP" | "RESUME" => {
-                            paused = event.name == "STOP";
-                            self.set_state(if paused { RunState::Paused } else { RunState::Running });
-                        }
-                        _ => shutdown = shutdown_reason(&event).map(str::to_owned).or(shutdown),
-                    }
-                    self.event("qemu", &json!({ "name": event.name, "data": event.data }));
-                }
-            }
-        }
-    }
-
-    /// Ends QEMU as `command` says; a later command may make it faster.
-    async fn end(
-        &mut self,
-        process: &mut QemuProcess,
-        mut monitor: Option<Monitor>,
-        command: Command,
-        paused: bool,
-    ) -> Result<Ended> {
-        let limit = |command: Command| match command {
-            Command::Stop { deadline } => Some(Instant::now() + deadline),
-            Command::Kill => None,
-        };
-        self.set_state(RunState::Stopping);
-        self.event("stopping", &json!({ "command": format!("{command:?}") }));
-        let identity = process.identity().clone();
-        let socket = self.config.files.qmp_socket();
-        let forced = AtomicBool::new(false);
-        let mut deadline = limit(command);
-        loop {
-            let notices = self.notices.clone();
-            // Nobody may be listening.
-            let say = move |text: &str| drop(notices.send(text.to_owned()));
-            let qmp = monitor.as_ref().map(|monitor| &monitor.qmp);
-            let steps =
-                Shutdown { qmp, socket: &socket, identity: &identity, paused, deadline, forced: &forced, say: &say };
-            let exited = tokio::select! {
-                exited = process.exited() => exited,
-                result = steps.run() => {
-                    result?;
-                    continue;
-                }
-                Some(command) = self.commands.recv() => {
-                    deadline = deadline.and_then(|before| limit(command).map(|wanted| wanted.min(before)));
-                    continue;
-                }
-            };
-            let shutdown = last_shutdown(&mut monitor).await;
-            // The guest may have shut down by itself in the last moment.
-            let forced = forced.load(Ordering::Relaxed) && shutdown.as_deref() != Some("guest-shutdown");
-            self.event("qemu ended", &json!({ "how": exited.describe(), "shutdown": shutdown, "forced": forced }));
-            let reason = if forced { "it was ended by force, as asked" } else { "it was stopped, as asked" };
-            return Ok(Ended { exit: LastExit::clean(reason), forced });
-        }
-    }
-
-    async fn ended_by_itself(
-        &mut self,
-        exited: Exited,
-        mut monitor: Option<Monitor>,
-        shutdown: Option<String>,
-        run: Run<'_>,
-    ) -> Ended {
-        let shutdown = last_shutdown(&mut monitor).await.or(shutdown);
-        let files = &self.config.files;
-        let (serial, qemu) = (files.serial_log(), files.qemu_log());
-        let evidence =
-            Evidence::collect(exited, shutdown.as_deref(), (&serial, run.serial_from), (&qemu, run.qemu_from));
-        let exit = evidence.judge();
-        self.event("qemu ended", &json!({ "how": exited.describe(), "shutdown": shutdown, "reason": exit.reason }));
-        Ended { exit, forced: false }
-    }
-
-    /// What speaks against the accelerator of a QEMU that ended soon after its start: the guest's kernel had not spoken.
-    fn blame_accelerator(&self, exited: Exited, run: Run<'_>) -> Option<String> {
-        let started =
-            run.started.filter(|started| started.plan.accelerator.is_hardware() && run.began.elapsed() < YOUTH)?;
-        let files = &self.config.files;
-        let decision = judge(&FirstSeconds {
-            accelerator: started.plan.accelerator,
-            direct_boot: started.direct_boot,
-            elapsed: run.began.elapsed(),
-            exit: Some(Exit {
-                code: exited.code(),
-                stderr_tail: &log_tail::last_lines(&files.qemu_log(), run.qemu_from, 10).join("\n"),
-            }),
-            serial: &log_tail::since(&files.serial_log(), run.serial_from),
-            answered: false,
-        });
-        match decision {
-            Decision::Bad(reason) => Some(reason),
-            Decision::Works | Decision::Wait => None,
-        }
-    }
-
-    fn remember(&mut self, facts: &HostFacts, accelerator: Accelerator, works: bool, reason: &str) -> Verdicts {
+        facts: &HostFacts,
+        accelerator: Accelerator,
+        works: bool,
+        reason: &str,
+    ) -> Verdicts {
         self.event("verdict", &json!({ "accelerator": accelerator, "works": works, "reason": reason }));
         match VerdictKey::of(facts) {
             Some(key) => {
@@ -459,18 +253,18 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    fn set_state(&mut self, state: RunState) {
+    pub(super) fn set_state(&mut self, state: RunState) {
         self.board.send_modify(|board| {
             board.status.state = state;
             board.status.since = Timestamp::now();
         });
     }
 
-    fn event(&mut self, name: &str, fields: &Value) {
+    pub(super) fn event(&mut self, name: &str, fields: &Value) {
         self.log.write(name, fields);
     }
 
-    fn say(&mut self, text: &str) {
+    pub(super) fn say(&mut self, text: &str) {
         self.event("progress", &json!({ "text": text }));
         // Nobody may be listening.
         let _ = self.notices.send(text.to_owned());
@@ -480,29 +274,4 @@ impl<'a> Supervisor<'a> {
 /// The supervisor itself; known by the machine's name among its arguments.
 fn own_identity(machine: &str) -> Option<ProcessIdentity> {
     ProcessIdentity::of(std::process::id(), machine)
-}
-
-/// The next event; never, once the monitor is closed: the end of the process is then awaited.
-async fn next_event(monitor: &mut Option<Monitor>) -> QmpEvent {
-    if let Some(connected) = monitor {
-        if let Some(event) = connected.events.recv().await {
-            return event;
-        }
-        *monitor = None;
-    }
-    std::future::pending().await
-}
-
-/// Why QEMU ended, from the events that it sent before it did.
-async fn last_shutdown(monitor: &mut Option<Monitor>) -> Option<String> {
-    let events = &mut monitor.as_mut()?.events;
-    let mut reason = None;
-    let all = async {
-        while let Some(event) = events.recv().await {
-            reason = shutdown_reason(&event).map(str::to_owned).or(reason.take());
-        }
-    };
-    // The connection ends with QEMU: this is over at once.
-    let _ = timeout(STRAGGLERS, all).await;
-    reason
 }
