@@ -201,7 +201,7 @@ pub fn matches(now: &Situation<'_>) -> Vec<&'static KnownBad> {
     KNOWN_BAD.iter().filter(|known| known.applies(now)).collect()
 }
 
-/// The oldest QEMU that is used on a host; the reasons are in [`why_oldest`].
+/// The oldest QEMU that is used on a host; the reasons are beside it.
 pub fn oldest_supported(os: HostOs, _arch: Arch) -> Version {
     match os {
         // Debian 12's, and the oldest that this program was run with.
