@@ -52,6 +52,7 @@ impl Manner {
             machine: machine.map(str::to_owned),
             begun: Instant::now(),
             stage: None,
+            warned: Vec::new(),
         }));
         let sink = Arc::clone(&screen);
         let reporter = Reporter::new(move |kind| sink.lock().unwrap_or_else(PoisonError::into_inner).show(kind));
@@ -92,6 +93,8 @@ struct Screen {
     machine: Option<String>,
     begun: Instant,
     stage: Option<Running>,
+    /// Warnings already shown: the same one from two places (a check, then the start itself) is said once.
+    warned: Vec<String>,
 }
 
 struct Running {
@@ -103,6 +106,12 @@ struct Running {
 
 impl Screen {
     fn show(&mut self, kind: EventKind) {
+        if let EventKind::Message { level: Level::Warning, text } = &kind {
+            if self.warned.contains(text) {
+                return;
+            }
+            self.warned.push(text.clone());
+        }
         match self.how {
             How::Json => {
                 let event = Event { machine: self.machine.clone(), elapsed: self.begun.elapsed(), kind };

@@ -41,7 +41,9 @@ impl ImageStore {
             let error = error.within(format!("cannot pull image {} for {}", entry.name, entry.arch));
             match error.code() {
                 machine_core::Code::Interrupted => error.hint("the same command carries the download on"),
-                _ => error.hint("`machine image build` makes an image on this computer, from distribution packages"),
+                _ => error
+                    .hint("`machine image build` makes an image on this computer, from distribution packages")
+                    .hint(format!("a copy that you have: `machine image import FILE --name {}`", entry.name)),
             }
         })
     }

@@ -119,6 +119,8 @@ impl App {
     pub(crate) fn crash_after(&self, checkpoint: &str) {
         if self.environment.crash_after.as_deref() == Some(checkpoint) {
             // Only debug builds read the variable; the tests prove with it that every crash can be cleaned up.
+            #[cfg(unix)]
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
             std::process::abort();
         }
     }

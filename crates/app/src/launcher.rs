@@ -28,7 +28,7 @@ impl DetachedSupervisor {
 
 impl Launcher for DetachedSupervisor {
     fn launch(&self, name: &MachineName) -> Result<()> {
-        let program = std::env::current_exe().context(|| "cannot find this program's own file".into())?;
+        let program = own_program()?;
         files::runtime_folder(&self.runtime)?;
         let log_path = self.store.join("machines").join(name.as_str()).join("supervisor.log");
         let log = std::fs::File::options()
@@ -61,6 +61,14 @@ impl Launcher for DetachedSupervisor {
         });
         Ok(())
     }
+}
+
+/// This program's file. One that was replaced by an upgrade meanwhile is called `... (deleted)` by Linux (proc(5),
+/// `/proc/pid/exe`): the new one at that path serves.
+fn own_program() -> Result<PathBuf> {
+    let program = std::env::current_exe().context(|| "cannot find this program's own file".into())?;
+    let replaced = program.to_str().and_then(|path| path.strip_suffix(" (deleted)")).map(PathBuf::from);
+    Ok(replaced.filter(|_| !program.exists()).unwrap_or(program))
 }
 
 #[cfg(unix)]

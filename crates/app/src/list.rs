@@ -10,6 +10,10 @@ use tokio::task::JoinSet;
 
 use crate::app::App;
 
+/// How long a machine is asked whose engine has never answered: QEMU takes the connection of a guest that is still booting,
+/// and says nothing.
+const STILL_BOOTING: Duration = Duration::from_secs(2);
+
 /// One row of `ls`. A machine that cannot be read is a row that says so.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
@@ -74,13 +78,16 @@ impl App {
             }
         }
         while let Some(joined) = asked.join_next().await {
-            let Ok((index, answer)) = joined else { continue };
+            let Ok((index, booting, answer)) = joined else { continue };
             let row: &mut Row = &mut rows[index];
             match answer {
-                Ok(Ok(version)) => row.docker_version = Some(format!("v{version}")),
-                Ok(Err(error)) if error.code() == machine_core::Code::TimedOut => row.state = "Timeout".to_owned(),
-                Ok(Err(error)) => row.error = Some(format!("the engine does not answer yet: {error}")),
-                Err(_) => row.state = "Timeout".to_owned(),
+                Ok(version) => row.docker_version = Some(format!("v{version}")),
+                Err(_) if booting => {
+                    row.error =
+                        Some(format!("its engine has not answered yet: `machine start {}` waits for it", row.name));
+                }
+                Err(error) if error.code() == machine_core::Code::TimedOut => row.state = "Timeout".to_owned(),
+                Err(error) => row.error = Some(format!("the engine does not answer: {error}")),
             }
         }
         Ok(rows)
@@ -187,8 +194,11 @@ impl App {
         let endpoints = self.endpoints(&record)?;
         tokio::time::timeout(limit, self.engine_version(&record, endpoints.engine, limit))
             .await
-            .map_err(|_| Error::new(machine_core::Code::TimedOut, format!("no answer within {} s", limit.as_secs())))
-            .flatten()
+            .unwrap_or_else(|_| Err(no_answer(limit)))
             .map_err(|error| error.within(format!("machine {:?}: the engine does not answer", name.as_str())))
     }
+}
+
+fn no_answer(limit: Duration) -> Error {
+    Error::new(machine_core::Code::TimedOut, format!("no answer within {} s", limit.as_secs()))
 }

@@ -33,14 +33,15 @@ pub fn real_checkpoints(stderr: &str) -> Vec<String> {
 pub fn crash(scene: &Scene, checkpoint: &str, states: &[&str], more: &[&str]) {
     let words = ["create", "dev"].iter().chain(more);
     let run = scene.command(words).env("MACHINE_TEST_CRASH_AFTER", checkpoint).limit(Duration::from_secs(180)).run();
-    // SIGABRT: as sudden as SIGKILL, for nothing handles it.
-    run.exits(134).prints_nothing();
+    // SIGKILL.
+    run.exits(137).prints_nothing();
     assert_eq!(scene.run("ls -q").ok().line(), "dev");
     let list = scene.command(["ls", "--timeout", "5", "--format", "json"]).run();
     let row = &list.ok().json()[0];
-    assert!(states.contains(&row["state"].as_str().unwrap()), "after {checkpoint}: {row}");
+    let state = row["state"].as_str().unwrap();
+    assert!(states.contains(&state), "after {checkpoint}: {row}");
     let processes = scene.processes();
-    match row["state"].as_str().unwrap() {
+    match state {
         "Running" => {
             assert!(processes.iter().any(|process| process.command.contains("-nodefaults")), "{row}: {processes:?}");
         }

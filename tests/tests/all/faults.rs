@@ -50,7 +50,8 @@ fn an_engine_that_does_not_answer_in_time_is_reported_with_the_console() {
     run.exits(1).prints_nothing().says("did not answer within 1 s").says("Linux version 6.12.1-played").fails_clearly();
     let list = scene.command(["ls", "--timeout", "1", "--format", "json"]).run();
     let row = &list.ok().json()[0];
-    assert!(matches!(row["state"].as_str(), Some("Running" | "Timeout")), "{row}");
+    assert_eq!(row["state"], "Running", "{row}");
+    assert!(row["error"].as_str().unwrap().contains("has not answered yet"), "{row}");
     assert!(row["url"].is_string(), "the row keeps its URL: {row}");
     // It may only be slow: another start waits again, and does not start a second QEMU.
     let qemu = scene.qemu("dev");
@@ -62,8 +63,11 @@ fn an_engine_that_does_not_answer_in_time_is_reported_with_the_console() {
 fn a_machine_that_does_not_answer_costs_the_others_nothing() {
     let mut scene = Scene::new();
     scene.run("create good").ok();
+    // One that has answered before: a machine that never did is known to be booting.
+    scene.run("create mute").ok();
+    scene.run("stop mute").ok();
     scene.set("FAKE_QEMU", "mute");
-    scene.run("create mute --no-wait").ok();
+    scene.run("start mute --no-wait").ok();
     let list = scene.run("ls --timeout 1 --format json").ok().json();
     assert_eq!(
         (list[0]["name"].as_str(), list[0]["docker_version"].as_str()),
