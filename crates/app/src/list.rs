@@ -70,10 +70,12 @@ impl App {
             rows.push(row);
             if let Some((record, endpoints)) = running {
                 let app = self.clone();
+                let booting = record.phase != machine_core::Phase::Ready;
+                let limit = if booting { limit.min(STILL_BOOTING) } else { limit };
                 asked.spawn(async move {
-                    let answer =
-                        tokio::time::timeout(limit, app.engine_version(&record, endpoints.engine, limit)).await;
-                    (index, answer)
+                    let asked = app.engine_version(&record, endpoints.engine, limit);
+                    let answer = tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| Err(no_answer(limit)));
+                    (index, booting, answer)
                 });
             }
         }
