@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use machine_core::{Code, Error, Result, ResultExt};
 
-use crate::durable;
+use machine_files as files;
 
 /// How long the lock of the store may be busy: its holders rename, or delete the remains of one attempt.
 const LOCK_LIMIT: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ impl Incoming {
     /// Where half downloads are kept; made if it is missing.
     pub(crate) fn downloads(&self) -> Result<PathBuf> {
         let folder = self.folder.join("downloads");
-        durable::make_private_folder(&folder).context(|| format!("cannot make the folder {}", folder.display()))?;
+        files::make_private_folder(&folder).context(|| format!("cannot make the folder {}", folder.display()))?;
         Ok(folder)
     }
 
@@ -60,7 +60,7 @@ impl Incoming {
     pub(crate) fn lock(&self) -> Result<StoreLock> {
         let path = self.folder.join("lock");
         let failed = || format!("cannot lock the image store with {}", path.display());
-        durable::make_private_folder(&self.folder).context(failed)?;
+        files::make_private_folder(&self.folder).context(failed)?;
         let file = open_lock(&path).context(failed)?;
         let deadline = Instant::now() + LOCK_LIMIT;
         loop {
@@ -99,7 +99,8 @@ impl Incoming {
             }
             // From here on `attempt` cleans up; what is there already is from a dead process of our number.
             let attempt = Attempt { folder: folder.clone(), lock_path, lock: Some(lock) };
-            remove_folder(&folder).and_then(|()| durable::make_private_folder(&folder)).context(failed)?;
+            remove_folder(&folder).context(failed)?;
+            files::make_private_folder(&folder).context(failed)?;
             return Ok(attempt);
         }
     }

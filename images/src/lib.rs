@@ -6,7 +6,6 @@ mod catalog;
 mod checksum_file;
 mod disk_header;
 mod download;
-mod durable;
 mod image;
 mod import;
 mod incoming;

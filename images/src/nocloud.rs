@@ -9,7 +9,7 @@ use fatfs::{FatType, FileSystem, FormatVolumeOptions, FsOptions};
 use machine_core::{Code, Error, Result, ResultExt};
 use serde_json::{Value, json};
 
-use crate::durable::{self, Access};
+use machine_files as files;
 
 /// The size of the disk, bytes: what it holds takes a few thousand.
 const SIZE: usize = 1 << 20;
@@ -39,7 +39,7 @@ impl NoCloudSeed {
     /// # Errors
     /// Fields that are missing; what cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        durable::write_atomically(path, &self.to_disk()?, Access::Private)
+        files::write_whole(path, &self.to_disk()?, files::PRIVATE)
     }
 
     /// The bytes of the disk: always the same for the same fields.

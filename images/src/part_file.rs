@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256, Sha512};
 
 use crate::Cancel;
 use crate::checksum_file::Checksum;
-use crate::durable::{self, Access};
 use crate::sparse_copy::hex;
+use machine_files as files;
 
 /// What the server said of the version that is being downloaded: `If-Range` asks for more of the same, RFC 9110 §13.1.5.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ impl PartFile {
         // Bytes under a wrong validator would be carried on wrongly; bytes that are gone cannot be.
         self.file.sync_all().context(failed)?;
         let text = serde_json::to_vec(&validator).context(failed)?;
-        durable::write_atomically(&self.path.with_extension("json"), &text, Access::Private)?;
+        files::write_whole(&self.path.with_extension("json"), &text, files::PRIVATE)?;
         self.validator = validator;
         Ok(())
     }

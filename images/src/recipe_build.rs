@@ -14,7 +14,7 @@ use machine_core::{Code, Error, Reporter, Result, ResultExt};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use super::{RECIPE, RecipeOptions, report_recipe_line};
-use crate::{Cancel, Image, ImageStore, ImportOptions, OWN_IMAGE, durable};
+use crate::{Cancel, Image, ImageStore, ImportOptions, OWN_IMAGE};
 
 /// A build takes minutes, and an emulated one about an hour.
 const BUILD_LIMIT: Duration = Duration::from_secs(3 * 3600);
@@ -41,7 +41,7 @@ pub(super) fn build(
         .context(failed)?;
     let (recipe, out) = (folder.path().join("recipe"), folder.path().join("image"));
     fs::create_dir(&recipe).and_then(|()| write_recipe(&recipe)).context(failed)?;
-    durable::make_private_folder(store.root()).context(failed)?;
+    machine_files::make_private_folder(store.root()).context(failed)?;
     let log_path = store.build_log(options.arch);
     let mut log = File::create(&log_path).context(|| format!("cannot write {}", log_path.display())).context(failed)?;
 

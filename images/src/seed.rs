@@ -6,7 +6,7 @@ use std::path::Path;
 
 use machine_core::{Code, Error, Result, ResultExt};
 
-use crate::durable::{self, Access};
+use machine_files as files;
 
 /// The version of the contract, which the guest checks.
 const SEED_VERSION: &str = "1\n";
@@ -61,7 +61,7 @@ impl MachineSeed {
     /// # Errors
     /// Fields that would mean something else in the guest; what cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        durable::write_atomically(path, &self.to_disk()?, Access::Private)
+        files::write_whole(path, &self.to_disk()?, files::PRIVATE)
     }
 
     /// The bytes of the disk: always the same for the same fields. They are also what `guest apply -` takes.

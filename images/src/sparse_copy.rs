@@ -8,8 +8,8 @@ use machine_core::{Reporter, Result, ResultExt};
 use sha2::{Digest, Sha256};
 
 use crate::Cancel;
-use crate::durable::{self, Access};
 use crate::stored_image::FileDigest;
+use machine_files as files;
 
 /// Blocks of zeros of this size become holes, bytes: the cluster of most qcow2 files, and no smaller than any file
 /// system's block.
@@ -22,7 +22,7 @@ pub(crate) fn copy_sparse(from: &Path, to: &Path, reporter: &Reporter, cancel: &
     let failed = || format!("cannot copy {} to {}", from.display(), to.display());
     let mut source = File::open(from).context(failed)?;
     let total = source.metadata().context(failed)?.len();
-    let mut target = durable::create_new(to, Access::Private).context(failed)?;
+    let mut target = files::create_new(to, files::PRIVATE).context(failed)?;
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; CHUNK];
     let mut done = 0u64;

@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use machine_core::{Code, Error, Result, ResultExt};
 
-use crate::durable::{self, Access};
 use crate::incoming::{Attempt, Incoming, remove_folder};
 use crate::reference::{ImageReference, similar};
 use crate::stored_image::IMAGE_FILE;
 use crate::{Arch, Catalog, Image, StoredImage};
+use machine_files as files;
 
 /// The name of the image that the recipe makes.
 pub const OWN_IMAGE: &str = "machine";
@@ -215,7 +215,7 @@ impl ImageStore {
         for name in names.clone() {
             make_read_only(&folder.join(name)).context(failed)?;
         }
-        durable::write_atomically(&folder.join(IMAGE_FILE), &text, Access::ReadOnly)?;
+        files::write_whole(&folder.join(IMAGE_FILE), &text, files::READ_ONLY)?;
         let _store = self.incoming.lock()?;
         if target.exists() {
             // The same disk is there already. Machines may run from it, so it is never moved away: what differs is
@@ -227,12 +227,12 @@ impl ImageStore {
                 }
             }
             fs::rename(folder.join(IMAGE_FILE), target.join(IMAGE_FILE)).context(failed)?;
-            durable::sync_folder(&target).context(failed)?;
+            files::sync_folder(&target).context(failed)?;
         } else {
-            durable::sync_folder(folder).context(failed)?;
+            files::sync_folder(folder).context(failed)?;
             fs::rename(folder, &target).context(failed)?;
         }
-        durable::sync_folder(&self.root).context(failed)?;
+        files::sync_folder(&self.root).context(failed)?;
         Ok(load(&target, &stored.reference())?.image)
     }
 }

@@ -17,7 +17,7 @@ use rcgen::{
 };
 use rustls_pki_types::pem::PemObject as _;
 
-use crate::files::{self, Access};
+use crate::files;
 use crate::store::Store;
 
 const DAY: i64 = 24 * 3600;
@@ -49,15 +49,15 @@ impl Authority {
     /// A CA that is there and cannot be used (key lost, expired): it is never replaced here.
     pub(crate) fn open(store: &Store, owner: Option<&str>, now: Timestamp) -> Result<Self> {
         let folder = store.certificates();
-        files::private_folder(&folder)?;
+        machine_files::make_private_folder(&folder)?;
         let _lock = store.lock_file("certs", Duration::from_secs(20), &Reporter::silent())?;
         let owner = owner.unwrap_or("unknown");
         let (ca, ca_key) = (folder.join("ca.pem"), folder.join("ca-key.pem"));
         if !ca.exists() {
             // The key goes first: a CA certificate on the disk always has its key.
             let pair = new_authority(owner, now)?;
-            files::write_atomically(&ca_key, pair.key.as_bytes(), Access::Private)?;
-            files::write_atomically(&ca, pair.certificate.as_bytes(), Access::Public)?;
+            machine_files::write_whole(&ca_key, pair.key.as_bytes(), machine_files::PRIVATE)?;
+            machine_files::write_whole(&ca, pair.certificate.as_bytes(), machine_files::PUBLIC)?;
         }
         let ca_pem = read(&ca)?;
         let ends = end_of(&ca_pem).map_err(|e| e.within(format!("the CA {} is broken", ca.display())))?;
@@ -79,8 +79,8 @@ impl Authority {
                 let mut wanted = leaf(owner, now)?;
                 wanted.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
                 let pair = sign(&wanted, &ca_pem, &ca_key, now)?;
-                files::write_atomically(&key, pair.key.as_bytes(), Access::Private)?;
-                files::write_atomically(&cert, pair.certificate.as_bytes(), Access::Public)?;
+                machine_files::write_whole(&key, pair.key.as_bytes(), machine_files::PRIVATE)?;
+                machine_files::write_whole(&cert, pair.certificate.as_bytes(), machine_files::PUBLIC)?;
                 pair
             }
         };
@@ -98,15 +98,15 @@ impl Authority {
     /// Puts the three files that `DOCKER_CERT_PATH` must hold into a machine's folder, where they differ.
     pub(crate) fn hand_out(&self, folder: &Path) -> Result<()> {
         for (file, content, access) in [
-            ("ca.pem", &self.ca_pem, Access::Public),
-            ("cert.pem", &self.client.certificate, Access::Public),
-            ("key.pem", &self.client.key, Access::Private),
+            ("ca.pem", &self.ca_pem, machine_files::PUBLIC),
+            ("cert.pem", &self.client.certificate, machine_files::PUBLIC),
+            ("key.pem", &self.client.key, machine_files::PRIVATE),
         ] {
             let path = folder.join(file);
             if fs::read_to_string(&path).is_ok_and(|present| present == *content) {
                 continue;
             }
-            files::write_atomically(&path, content.as_bytes(), access)?;
+            machine_files::write_whole(&path, content.as_bytes(), access)?;
         }
         Ok(())
     }

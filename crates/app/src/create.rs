@@ -22,7 +22,6 @@ use machine_ssh::KeyPair;
 
 use crate::app::{App, Journal};
 use crate::certificates::{self, Authority};
-use crate::files::{self, Access};
 use crate::seed;
 
 /// What `create` is asked for.
@@ -164,8 +163,8 @@ impl App {
         let authority = Authority::open(&self.store, self.environment.user.as_deref(), now)?;
         authority.hand_out(&dir)?;
         let server = authority.server(&record.name, &record.spec.tls_san, now)?;
-        files::write_atomically(&dir.join("server-key.pem"), server.key.as_bytes(), Access::Private)?;
-        files::write_atomically(&dir.join("server.pem"), server.certificate.as_bytes(), Access::Public)?;
+        machine_files::write_whole(&dir.join("server-key.pem"), server.key.as_bytes(), machine_files::PRIVATE)?;
+        machine_files::write_whole(&dir.join("server.pem"), server.certificate.as_bytes(), machine_files::PUBLIC)?;
         Ok(server.ends)
     }
 }

@@ -16,7 +16,6 @@ use machine_core::{
 use machine_images::{Image, ImportOptions, OWN_IMAGE, SeedKind};
 
 use crate::app::App;
-use crate::files;
 use crate::image_use_cases::{CancelOnDrop, blocking, host_arch};
 use crate::recipe_over_ssh::RecipeOverSsh;
 use crate::seed;
@@ -186,7 +185,7 @@ impl Builder {
         let driver = self.app.driver(DRIVER)?;
         let endpoints = self.start(&*driver, base, reporter).await?;
         let products = self.dir().join("image");
-        files::private_folder(&products)?;
+        machine_files::make_private_folder(&products)?;
         let cancel = CancelOnDrop::new();
         let record = self.snapshot();
         let images = self.app.image_store()?;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use machine_core::{Code, Error, MachineName, MachineRecord, Phase, Reporter, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, Access};
+use crate::files;
 
 /// Where machines are kept.
 #[derive(Clone, Debug)]
@@ -71,13 +71,13 @@ impl Store {
                 .map(|file| file.id)
                 .map_err(|e| Error::other(format!("{} is broken", path.display())).because(e)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                files::private_folder(&self.root)?;
+                machine_files::make_private_folder(&self.root)?;
                 let _lock = self.lock_file("store", Duration::from_secs(10), &Reporter::silent())?;
                 if path.exists() {
                     return self.id();
                 }
                 let file = StoreFile { schema: 1, id: uuid::Uuid::new_v4() };
-                files::write_atomically(&path, &json(&file), Access::Private)?;
+                machine_files::write_whole(&path, &json(&file), machine_files::PRIVATE)?;
                 Ok(file.id)
             }
             Err(error) => Err(files::explain(error, "cannot read", &path)),
@@ -137,8 +137,8 @@ impl Store {
 
     /// Writes a record; it is on the disk when this returns.
     pub(crate) fn save(&self, record: &MachineRecord) -> Result<()> {
-        files::private_folder(&self.folder(&record.name))?;
-        files::write_atomically(&self.record_path(&record.name), &json(record), Access::Private)
+        machine_files::make_private_folder(&self.folder(&record.name))?;
+        machine_files::write_whole(&self.record_path(&record.name), &json(record), machine_files::PRIVATE)
     }
 
     /// Removes a machine's folder. It is moved away first: from then on the name is free, whatever happens to the rest.
@@ -179,13 +179,10 @@ impl Store {
 
     pub(crate) fn lock_file(&self, name: &str, patience: Duration, reporter: &Reporter) -> Result<MachineLock> {
         let folder = self.root.join("locks");
-        files::private_folder(&folder)?;
+        machine_files::make_private_folder(&folder)?;
         let path = folder.join(format!("{name}.lock"));
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path).map_err(|error| files::explain(error, "cannot open the lock", &path))?;
+        let mut file =
+            machine_files::open_lock(&path).map_err(|error| files::explain(error, "cannot open the lock", &path))?;
         let begun = Instant::now();
         let mut told = false;
         loop {

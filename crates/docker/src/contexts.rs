@@ -9,7 +9,9 @@ use machine_core::{Code, Error, Result, ResultExt};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::context_files::{lock, make_folder, read_if_there, remove_folder, write_whole};
+use machine_files::{PRIVATE, PUBLIC, make_private_folder, write_whole};
+
+use crate::context_files::{lock, read_if_there, remove_folder};
 use crate::current_context;
 
 /// The field of a context's metadata by which a store knows its own.
@@ -66,16 +68,16 @@ impl Contexts {
         let _lock = lock(&self.folder)?;
         self.refuse_others(&context.name, "cannot write")?;
         let tls = self.tls(&context.name).join("docker");
-        make_folder(&tls)?;
+        make_private_folder(&tls)?;
         // The keys first: a context that can be seen can be used.
         for (file, pem) in [("ca.pem", &context.ca_pem), ("cert.pem", &context.cert_pem), ("key.pem", &context.key_pem)]
         {
-            write_whole(&tls.join(file), pem.as_bytes(), 0o600)?;
+            write_whole(&tls.join(file), pem.as_bytes(), PRIVATE)?;
         }
         let meta = self.meta(&context.name);
-        make_folder(&meta)?;
+        make_private_folder(&meta)?;
         let text = meta_json(context, &self.store).to_string();
-        write_whole(&meta.join("meta.json"), text.as_bytes(), 0o644)
+        write_whole(&meta.join("meta.json"), text.as_bytes(), PUBLIC)
     }
 
     /// Removes our context of this name, and returns whether there was one. When it is the current one, none is.

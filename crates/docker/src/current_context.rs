@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use machine_core::{Error, Result, ResultExt};
 use serde_json::{Map, Value};
 
-use crate::context_files::{read_if_there, write_whole};
+use machine_files::write_whole;
+
+use crate::context_files::read_if_there;
 
 const FIELD: &str = "currentContext";
 

@@ -1,10 +1,9 @@
 //! Keys that this program makes: a client key and a host key per machine.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use machine_core::{Error, Result, ResultExt};
+use machine_files as files;
 use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
@@ -43,8 +42,8 @@ impl KeyPair {
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut public = path.as_os_str().to_owned();
         public.push(".pub");
-        write_whole(path, self.private_openssh.as_bytes(), 0o600)?;
-        write_whole(&PathBuf::from(public), format!("{}\n", self.public_openssh).as_bytes(), 0o644)
+        files::write_whole(path, self.private_openssh.as_bytes(), files::PRIVATE)?;
+        files::write_whole(&PathBuf::from(public), format!("{}\n", self.public_openssh).as_bytes(), files::PUBLIC)
     }
 }
 
@@ -52,38 +51,6 @@ impl std::fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyPair").field("public_openssh", &self.public_openssh).finish_non_exhaustive()
     }
-}
-
-/// Writes beside `path` and renames. On Windows the mode has no meaning: the folder's access list protects the file.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let temporary = PathBuf::from(temporary);
-    let written = (|| {
-        // What an earlier process of the same id left behind.
-        match std::fs::remove_file(&temporary) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = create(&temporary, mode)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        drop(file);
-        std::fs::rename(&temporary, path)
-    })();
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written.context(|| format!("cannot write {}", path.display()))
-}
-
-#[cfg_attr(not(unix), expect(unused_variables, reason = "only Unix has a mode"))]
-fn create(path: &Path, mode: u32) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
-    options.open(path)
 }
 
 #[cfg(test)]

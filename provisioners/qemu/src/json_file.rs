@@ -1,6 +1,5 @@
 //! Small private JSON files that are whole or not there.
 
-use std::io::Write;
 use std::path::Path;
 
 use machine_core::{Result, ResultExt};
@@ -9,22 +8,14 @@ use serde::de::DeserializeOwned;
 
 use crate::machine_files::gone;
 
-/// Writes `value` (0600): a temporary file in the same folder, fsync, rename.
+/// Writes `value` (0600), whole or not at all.
 ///
 /// # Errors
 /// Whatever the file system says; the old content is then still there.
 pub(crate) fn write(path: &Path, value: &impl Serialize) -> Result<()> {
-    let attempt = || -> std::io::Result<()> {
-        let folder = path.parent().ok_or(std::io::ErrorKind::InvalidInput)?;
-        let mut text = serde_json::to_vec_pretty(value)?;
-        text.push(b'\n');
-        let mut file = tempfile::Builder::new().prefix(".").suffix(".tmp").tempfile_in(folder)?;
-        file.write_all(&text)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    attempt().context(|| format!("cannot write {}", path.display()))
+    let mut text = serde_json::to_vec_pretty(value).context(|| format!("cannot write {}", path.display()))?;
+    text.push(b'\n');
+    machine_files::write_whole(path, &text, machine_files::PRIVATE)
 }
 
 /// Reads what [`write`] wrote; `None` when there is nothing, or nothing that can be understood: such files describe, they

@@ -11,12 +11,16 @@ use crate::places;
 /// Which rooms a room may import, as docs/ARCHITECTURE.md has it. A room is the folder of a crate; `x/*` means any in `x`.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("crates/core", &[]),
-    ("crates/ssh", &["crates/core"]),
-    ("crates/docker", &["crates/core"]),
-    ("images", &["crates/core"]),
-    ("crates/bridge", &["crates/core", "crates/ssh", "crates/docker", "images"]),
-    ("provisioners/*", &["crates/core", "crates/ssh", "crates/docker", "images"]),
-    ("crates/app", &["crates/core", "crates/ssh", "crates/docker", "crates/bridge", "images", "provisioners/*"]),
+    ("crates/files", &["crates/core"]),
+    ("crates/ssh", &["crates/core", "crates/files"]),
+    ("crates/docker", &["crates/core", "crates/files"]),
+    ("images", &["crates/core", "crates/files"]),
+    ("crates/bridge", &["crates/core", "crates/files", "crates/ssh", "crates/docker", "images"]),
+    ("provisioners/*", &["crates/core", "crates/files", "crates/ssh", "crates/docker", "images"]),
+    (
+        "crates/app",
+        &["crates/core", "crates/files", "crates/ssh", "crates/docker", "crates/bridge", "images", "provisioners/*"],
+    ),
     ("cli", &["crates/app", "crates/core"]),
     ("src-tauri", &["crates/app", "crates/core"]),
     // The tests that cross rooms may look into every one of them; this tool is built before all and knows none.

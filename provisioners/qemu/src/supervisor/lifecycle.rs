@@ -112,11 +112,7 @@ fn clean_up(config: &SuperviseConfig, exit: &LastExit) -> Result<()> {
 async fn take_lock(config: &SuperviseConfig) -> Result<File> {
     let path = config.files.lock();
     let failed = || format!("cannot lock {}", path.display());
-    let mut options = File::options();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&path).context(failed)?;
+    let file = machine_files::open_lock(&path).context(failed)?;
     let deadline = tokio::time::Instant::now() + LOCK_PATIENCE;
     loop {
         match file.try_lock() {
