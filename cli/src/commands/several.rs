@@ -43,7 +43,9 @@ where
                     let result = joined.unwrap_or_else(|e| Err(Error::other("the work ended unexpectedly").because(e)));
                     if let Err(error) = result {
                         print_error(&error);
-                        code = crate::exit_code(&error);
+                        if code == 0 {
+                            code = crate::exit_code(&error);
+                        }
                     }
                 }
             })

@@ -107,8 +107,8 @@ impl App {
         }
     }
 
-    pub(crate) fn lock(&self, name: &MachineName, reporter: &Reporter) -> Result<MachineLock> {
-        self.store.lock(name, PATIENCE, reporter)
+    pub(crate) async fn lock(&self, name: &MachineName, reporter: &Reporter) -> Result<MachineLock> {
+        self.store.lock(name, PATIENCE, reporter).await
     }
 
     /// Gives `work` a machine whose record is saved at each checkpoint.

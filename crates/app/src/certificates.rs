@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use machine_core::{Error, MachineName, Reporter, Result};
+use machine_core::{Error, MachineName, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
     SanType, SerialNumber,
@@ -18,7 +18,7 @@ use rcgen::{
 use rustls_pki_types::pem::PemObject as _;
 
 use crate::files;
-use crate::store::Store;
+use crate::store::{CERTIFICATES_LOCK, Store};
 
 const DAY: i64 = 24 * 3600;
 /// The CA's life.
@@ -50,10 +50,15 @@ impl Authority {
     pub(crate) fn open(store: &Store, owner: Option<&str>, now: Timestamp) -> Result<Self> {
         let folder = store.certificates();
         machine_files::make_private_folder(&folder)?;
-        let _lock = store.lock_file("certs", Duration::from_secs(20), &Reporter::silent())?;
+        let _lock = store.lock_file(CERTIFICATES_LOCK, Duration::from_secs(20))?;
         let owner = owner.unwrap_or("unknown");
         let (ca, ca_key) = (folder.join("ca.pem"), folder.join("ca-key.pem"));
         if !ca.exists() {
+            if ca_key.exists() && cert_is_there(&folder) {
+                // A new CA would cut off every machine of the old one, and lose the key that could restore it.
+                return Err(Error::other(format!("the CA certificate {} is gone, its key is there", ca.display()))
+                    .hint("restore it from a backup; every machine's folder has a copy: ca.pem"));
+            }
             // The key goes first: a CA certificate on the disk always has its key.
             let pair = new_authority(owner, now)?;
             machine_files::write_whole(&ca_key, pair.key.as_bytes(), machine_files::PRIVATE)?;
@@ -110,6 +115,10 @@ impl Authority {
         }
         Ok(())
     }
+}
+
+fn cert_is_there(folder: &Path) -> bool {
+    folder.join("cert.pem").exists()
 }
 
 /// Whether a certificate that ends then should be renewed now: a third of its life is left.
@@ -187,9 +196,14 @@ fn sign(params: &CertificateParams, ca_pem: &str, ca_key: &Path, now: Timestamp)
     let ca_key = KeyPair::from_pem(&read(ca_key)?)
         .map_err(|e| Error::other(format!("the key {} is broken", ca_key.display())).because(e))?;
     let issuer = Issuer::from_ca_cert_pem(ca_pem, ca_key).map_err(failed)?;
+    // Nothing outlives the CA: a client would trust it no longer, whatever it says itself.
+    let ends = later(now, LEAF_DAYS)?.min(end_of(ca_pem)?);
+    let mut params = params.clone();
+    params.not_after = time::OffsetDateTime::from_unix_timestamp(ends.as_second())
+        .map_err(|e| Error::other("the clock is out of range").because(e))?;
     let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     let certificate = params.signed_by(&key, &issuer).map_err(failed)?;
-    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem(), ends: later(now, LEAF_DAYS)? })
+    Ok(Pair { certificate: certificate.pem(), key: key.serialize_pem(), ends })
 }
 
 fn valid_for(params: &mut CertificateParams, now: Timestamp, days: i64) -> Result<()> {

@@ -64,15 +64,21 @@ impl App {
         crate::engine_settings::engine_environment(&request.spec.engine)?;
         certificates::subject_alternative_names(&name, &request.spec.tls_san)?;
 
-        let _lock = self.lock(&name, reporter)?;
-        self.store.sweep()?;
+        let _lock = self.lock(&name, reporter).await?;
+        self.store.sweep();
         if self.store.exists(&name) {
             match self.store.load(&name) {
                 Ok(record) if record.phase == Phase::Created => return self.carry_on(record, &request, reporter).await,
                 Ok(record) if record.phase == Phase::Ready => return Err(already_exists(&name)),
                 Ok(_) => {}
-                // A record that cannot be read may be of a machine that matters: only a missing one is known to be nothing.
-                Err(error) if self.store.folder(&name).join("machine.json").exists() => return Err(error),
+                // A record that cannot be read may be of a machine that matters: only a missing one is known to be nothing,
+                // and only where there are no disks either, which are made long after the record.
+                Err(error) if !self.store.record_is_absent(&name) => return Err(error),
+                Err(error) if self.store.folder(&name).join("data.qcow2").exists() => {
+                    return Err(error.hint(format!(
+                        "its disks are there: `machine rm -f {name}` removes them with all that is in them"
+                    )));
+                }
                 Err(_) => {}
             }
             reporter.info(format!("Removing what an interrupted creation of {:?} left behind...", name.as_str()));
@@ -116,13 +122,7 @@ impl App {
     /// Completes a creation that was interrupted after all parts were made.
     async fn carry_on(&self, record: MachineRecord, request: &CreateRequest, reporter: &Reporter) -> Result<Created> {
         let name = record.name.clone();
-        let wanted = &request.spec;
-        let same = |asked: u64, present: u64| asked == 0 || asked == present;
-        if !same(wanted.cpus.into(), record.spec.cpus.into())
-            || !same(wanted.memory_mib, record.spec.memory_mib)
-            || !same(wanted.disk_mib, record.spec.disk_mib)
-            || record.driver != request.driver
-        {
+        if !is_what_was_asked_for(&request.spec, &record.spec) || record.driver != request.driver {
             return Err(already_exists(&name).hint(format!(
                 "an earlier `create` with other settings did not finish: `machine start {name}` carries on, `machine rm {name}` removes it"
             )));
@@ -169,6 +169,27 @@ impl App {
     }
 }
 
+/// Whether what a second `create` says agrees with what the first one made; what it leaves open does.
+fn is_what_was_asked_for(wanted: &MachineSpec, present: &MachineSpec) -> bool {
+    let number = |asked: u64, present: u64| asked == 0 || asked == present;
+    let image = |asked: &String| {
+        present.image.as_ref().is_some_and(|image| image == asked || image.starts_with(&format!("{asked}@")))
+    };
+    let open = |options: &serde_json::Map<String, serde_json::Value>| {
+        let mut options = options.clone();
+        options.retain(|_, value| value != "auto");
+        options
+    };
+    number(wanted.cpus.into(), present.cpus.into())
+        && number(wanted.memory_mib, present.memory_mib)
+        && number(wanted.disk_mib, present.disk_mib)
+        && wanted.image.as_ref().is_none_or(image)
+        && wanted.ssh_user == present.ssh_user
+        && wanted.tls_san == present.tls_san
+        && wanted.engine == present.engine
+        && open(&wanted.options) == open(&present.options)
+}
+
 /// A public key without its comment.
 fn key_only(public: &str) -> String {
     public.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
@@ -183,4 +204,34 @@ fn unfinished(name: &MachineName, error: Error) -> Error {
     error.within(format!("machine {:?}", name.as_str())).hint(format!(
         "what was made is kept: `machine create {name}` carries on or begins anew, `machine rm {name}` removes it"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_create_agrees_with_the_first_when_it_says_the_same_or_less() {
+        let present = MachineSpec {
+            cpus: 2,
+            memory_mib: 2048,
+            disk_mib: 20480,
+            image: Some("machine@0123456789ab".into()),
+            ssh_user: "docker".into(),
+            tls_san: Vec::new(),
+            engine: machine_core::EngineSpec::default(),
+            options: [("accelerator".to_owned(), "auto".into())].into_iter().collect(),
+        };
+        let open = MachineSpec { cpus: 0, memory_mib: 0, disk_mib: 0, image: None, ..present.clone() };
+        assert!(is_what_was_asked_for(&open, &present));
+        assert!(is_what_was_asked_for(&MachineSpec { image: Some("machine".into()), ..open.clone() }, &present));
+        for other in [
+            MachineSpec { cpus: 4, ..open.clone() },
+            MachineSpec { image: Some("other".into()), ..open.clone() },
+            MachineSpec { tls_san: vec!["x".into()], ..open.clone() },
+            MachineSpec { options: [("accelerator".to_owned(), "tcg".into())].into_iter().collect(), ..open.clone() },
+        ] {
+            assert!(!is_what_was_asked_for(&other, &present), "{other:?}");
+        }
+    }
 }

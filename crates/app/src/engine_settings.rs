@@ -16,6 +16,9 @@ const LISTS: &[(&str, &str)] = &[
     ("authorization-plugin", "authorization-plugins"),
 ];
 
+/// Flags whose form in `daemon.json` is a structure under another name: dockerd would refuse to start.
+const STRUCTURED: &[&str] = &["default-ulimit", "add-runtime", "default-address-pool", "config-file"];
+
 /// Options that would break the way this computer reaches the engine.
 const OURS: &[&str] = &[
     "H",
@@ -69,7 +72,24 @@ pub(crate) fn daemon_json(engine: &EngineSpec, driver: &str) -> Result<String> {
             return Err(Error::new(Code::Usage, format!("the engine option {option:?} cannot be set"))
                 .hint("addresses, certificates and the data folder of the engine belong to `machine`"));
         }
+        if STRUCTURED.contains(&name) {
+            return Err(Error::new(Code::Usage, format!("the engine option {option:?} is not known here"))
+                .hint("`daemon.json` takes it as a structure, which a flag cannot give"));
+        }
+        let is_list = LISTS.iter().any(|(flag, key)| *flag == name || *key == name);
+        if value.is_none_or(str::is_empty) && (is_list || name == "log-opt") {
+            return Err(Error::new(Code::Usage, format!("the engine option {option:?} has no value"))
+                .hint(format!("`--engine-opt {name}=VALUE`, repeated for more")));
+        }
         add(&mut settings, name, value);
+    }
+    // Our limits are options of the two drivers that write files; dockerd refuses them for any other.
+    if !matches!(settings.get("log-driver").and_then(Value::as_str), Some("json-file" | "local")) {
+        settings.remove("log-opts");
+        for option in engine.options.iter().filter_map(|option| option.trim_start_matches('-').strip_prefix("log-opt="))
+        {
+            add(&mut settings, "log-opt", Some(option));
+        }
     }
     Ok(format!("{:#}\n", Value::Object(settings)))
 }
@@ -159,7 +179,7 @@ mod tests {
 
     #[test]
     fn options_that_would_cut_the_machine_off_are_refused() {
-        for option in ["host=tcp://0.0.0.0", "--tlsverify=false", "data-root=/x", "=x"] {
+        for option in ["host=tcp://0.0.0.0", "--tlsverify=false", "data-root=/x", "=x", "default-ulimit=a", "dns"] {
             let engine = EngineSpec { options: vec![option.into()], ..EngineSpec::default() };
             assert_eq!(daemon_json(&engine, "qemu").unwrap_err().code(), Code::Usage, "{option}");
         }

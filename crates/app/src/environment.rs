@@ -113,7 +113,12 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn path_variable(name: &str) -> Option<PathBuf> {
-    env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    let path = env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)?;
+    // A supervisor runs in another folder: what is relative to this one must not stay so. A bare name is looked up on PATH.
+    if path.components().count() == 1 && path.is_relative() && !path.exists() {
+        return Some(path);
+    }
+    Some(std::path::absolute(&path).unwrap_or(path))
 }
 
 /// A folder for sockets: short, because a socket's path has 104 bytes on macOS and 108 on Linux, and one per store, so that
@@ -150,7 +155,7 @@ fn parent_process_name() -> Option<String> {
 #[cfg(not(target_os = "linux"))]
 fn parent_process_name() -> Option<String> {
     use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
-    let mut system = System::new();
+    let mut system = System::new().ok()?;
     let mut look = |pid: Pid| {
         system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
         system.process(pid).map(|process| (process.name().to_string_lossy().into_owned(), process.parent()))

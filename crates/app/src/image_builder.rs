@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::image_use_cases::{CancelOnDrop, blocking, host_arch};
 use crate::recipe_over_ssh::RecipeOverSsh;
 use crate::seed;
-use crate::store::{self, MachineLock};
+use crate::store::MachineLock;
 
 /// What the recipe runs on: the suite that our own image is made of, which has all its tools.
 const BASE_IMAGE: &str = "debian-13";
@@ -85,9 +85,9 @@ impl App {
             return None;
         }
         let name = &record.name;
-        Some(match self.store.lock(name, Duration::ZERO, &Reporter::silent()) {
-            Err(_) => "it builds an image, and goes when that is done".to_owned(),
-            Ok(_) => format!(
+        Some(match self.store.is_being_worked_on(name) {
+            true => "it builds an image, and goes when that is done".to_owned(),
+            false => format!(
                 "an interrupted `machine image build` left it: the next one removes it, and so does `machine rm {name}`"
             ),
         })
@@ -96,10 +96,12 @@ impl App {
     /// Removes the build machines of programs that live no more. One that cannot be removed is no obstacle.
     async fn remove_left_over_builders(&self, reporter: &Reporter) {
         let names = self.store.names().unwrap_or_default();
-        for name in names.iter().filter(|name| is_builder_name(name)).filter_map(|name| name.parse().ok()) {
+        for name in
+            names.iter().filter(|name| is_builder_name(name)).filter_map(|name| name.parse::<MachineName>().ok())
+        {
             // Whoever builds in it holds its lock.
-            let Ok(_lock) = self.store.lock(&name, Duration::ZERO, &Reporter::silent()) else { continue };
-            let without_record = !self.store.folder(&name).join("machine.json").exists();
+            let Ok(Ok(_lock)) = self.store.try_lock(name.as_str()) else { continue };
+            let without_record = self.store.record_is_absent(&name);
             if without_record || self.store.load(&name).is_ok_and(|record| is_builder(&record)) {
                 reporter.info(format!("Removing {name}, which an interrupted build left behind..."));
                 if let Err(error) = self.remove_everything(&name, false, reporter).await {
@@ -157,7 +159,7 @@ impl Builder {
             .context(|| "no machine to build the image in can run here".into())?;
         let id = uuid::Uuid::new_v4().simple().to_string();
         let name: MachineName = format!("{PREFIX}{}", &id[..8]).parse()?;
-        let lock = app.lock(&name, reporter)?;
+        let lock = app.lock(&name, reporter).await?;
         let builder = Self {
             app: app.clone(),
             name: name.clone(),
@@ -246,7 +248,7 @@ impl Builder {
                 (None, Some(Err(error))) => error,
                 (None, _) => continue,
             };
-            let console = store::tail(&self.dir().join("serial.log"), SHOWN_CONSOLE);
+            let console = crate::readiness::last_lines(&self.dir().join("serial.log"), SHOWN_CONSOLE);
             return Err(error.hint(format!("the last lines of its console:\n{}", console.trim_end())));
         }
     }
@@ -326,7 +328,7 @@ mod tests {
             app.store.save(&record(name, phase)).unwrap();
         }
         let busy: MachineName = "image-builder-00000002".parse().unwrap();
-        let lock = app.store.lock(&busy, Duration::ZERO, &Reporter::silent()).unwrap();
+        let lock = app.store.try_lock(busy.as_str()).unwrap().unwrap();
         let told = |name: &str| app.told_of_builder(&app.store.load(&name.parse().unwrap()).unwrap());
         assert!(told("image-builder-00000001").unwrap().contains("`machine rm image-builder-00000001`"));
         assert!(told("image-builder-00000002").unwrap().contains("builds an image"));

@@ -197,6 +197,8 @@ impl App {
     /// # Errors
     /// No such image, or the machines that need it.
     pub fn remove_image(&self, reference: &str) -> Result<String> {
+        // Machines that cannot be listed may need it.
+        self.store.names()?;
         let removed = self.image_store()?.remove(reference, &|digest| self.machines_of(digest))?;
         Ok(removed.reference)
     }

@@ -14,6 +14,7 @@ pub(crate) struct DetachedSupervisor {
     store: PathBuf,
     images: PathBuf,
     runtime: PathBuf,
+    qemu: Option<PathBuf>,
 }
 
 impl DetachedSupervisor {
@@ -22,6 +23,7 @@ impl DetachedSupervisor {
             store: environment.store.clone(),
             images: environment.images.clone(),
             runtime: environment.runtime.clone(),
+            qemu: environment.qemu.clone(),
         }
     }
 }
@@ -48,6 +50,9 @@ impl Launcher for DetachedSupervisor {
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors);
+        if let Some(qemu) = &self.qemu {
+            command.env("MACHINE_QEMU", qemu);
+        }
         detach(&mut command);
         let child = command.spawn().map_err(|e| {
             Error::other(format!("machine {:?}: cannot start its supervisor {}", name.as_str(), program.display()))

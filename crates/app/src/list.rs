@@ -153,9 +153,7 @@ impl App {
         }
         if record.phase == machine_core::Phase::Creating && !matches!(seen.state, MachineState::Running) {
             // Whoever creates it holds its lock until it is done.
-            let being_created =
-                self.store.lock(&record.name, Duration::ZERO, &machine_core::Reporter::silent()).is_err();
-            seen.state = if being_created {
+            seen.state = if self.store.is_being_worked_on(&record.name) {
                 MachineState::Starting
             } else {
                 MachineState::Broken(format!(

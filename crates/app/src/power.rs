@@ -29,7 +29,7 @@ impl App {
     /// # Errors
     /// docker-machine's text when it runs already, or whatever failed.
     pub async fn start(&self, name: &MachineName, wait: Option<Duration>, reporter: &Reporter) -> Result<Created> {
-        let _lock = self.lock(name, reporter)?;
+        let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
         let driver = self.driver(&record.driver)?;
         let running = matches!(self.look(&*driver, &record).await, MachineState::Running | MachineState::Paused);
@@ -59,7 +59,7 @@ impl App {
     /// # Errors
     /// docker-machine's text when it is stopped already, or when it could not be ended.
     pub async fn stop(&self, name: &MachineName, deadline: Duration, reporter: &Reporter) -> Result<bool> {
-        let _lock = self.lock(name, reporter)?;
+        let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
         Ok(self.end(record, Some(deadline), reporter).await? == Ended::ByForce)
     }
@@ -69,7 +69,7 @@ impl App {
     /// # Errors
     /// docker-machine's text when it is stopped already, or when it could not be ended.
     pub async fn kill(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
-        let _lock = self.lock(name, reporter)?;
+        let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
         self.end(record, None, reporter).await.map(|_| ())
     }
@@ -85,10 +85,13 @@ impl App {
         wait: Option<Duration>,
         reporter: &Reporter,
     ) -> Result<Created> {
-        let _lock = self.lock(name, reporter)?;
+        let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
         let driver = self.driver(&record.driver)?;
-        if !matches!(self.look(&*driver, &record).await, MachineState::Stopped | MachineState::Broken(_)) {
+        if !matches!(
+            self.look(&*driver, &record).await,
+            MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing
+        ) {
             self.end(record, Some(deadline), reporter).await?;
         }
         self.start_locked(self.store.load(name)?, wait, reporter).await
@@ -161,14 +164,18 @@ impl App {
     /// Renews what comes to its end: at a start the guest gets it with its seed.
     fn refresh_certificates(&self, journal: &Journal<'_>) -> Result<()> {
         let record = journal.snapshot();
-        let due = record.certificate_ends.is_none_or(|ends| certificates::is_due(ends, Timestamp::now()));
-        if due {
+        let authority = certificates::Authority::open(&self.store, self.environment.user.as_deref(), Timestamp::now())?;
+        let dir = self.store.folder(&record.name);
+        // A machine whose CA is not the store's any more needs a certificate of the new one.
+        let of_this_authority =
+            std::fs::read_to_string(dir.join("ca.pem")).is_ok_and(|present| present == authority.ca_pem);
+        let ends_soon = record.certificate_ends.is_none_or(|ends| certificates::is_due(ends, Timestamp::now()));
+        if ends_soon || !of_this_authority {
             let ends = self.write_certificates(&record)?;
             journal.update("certificates", |record| record.certificate_ends = Some(ends))?;
         } else {
             // The client certificate is the store's and may have been renewed since.
-            certificates::Authority::open(&self.store, self.environment.user.as_deref(), Timestamp::now())?
-                .hand_out(&self.store.folder(&record.name))?;
+            authority.hand_out(&dir)?;
         }
         Ok(())
     }

@@ -82,7 +82,7 @@ impl App {
                 }
             }
             if begun.elapsed() >= limit {
-                let tail = store::tail(&dir.join("serial.log"), 600);
+                let tail = last_lines(&dir.join("serial.log"), 600);
                 let mut error =
                     Error::new(Code::TimedOut, format!("the engine did not answer within {} s", limit.as_secs()))
                         .because(last);
@@ -132,6 +132,12 @@ impl Console {
         let lines = std::mem::replace(&mut self.partial, rest);
         lines.lines().map(|line| printable(line.trim_end())).filter(|line| !line.is_empty()).collect()
     }
+}
+
+/// The last lines of a console's log, at most `limit` bytes, fit to be shown.
+pub(crate) fn last_lines(log: &Path, limit: u64) -> String {
+    let lines: Vec<String> = store::tail(log, limit).lines().map(|line| printable(line.trim_end())).collect();
+    lines.join("\n").trim().to_owned()
 }
 
 /// A console line without its control characters: what a guest writes must not steer this terminal.

@@ -16,14 +16,18 @@ impl App {
     /// No such machine, a record that cannot be read (without `force`), or what could not be removed.
     pub async fn remove(&self, name: &MachineName, force: bool, reporter: &Reporter) -> Result<()> {
         if !self.store.exists(name) {
-            self.store.sweep()?;
+            self.store.sweep();
             return Err(does_not_exist(name));
         }
-        let _lock = self.lock(name, reporter)?;
+        let _lock = self.lock(name, reporter).await?;
+        if !self.store.exists(name) {
+            // Another `rm` had the lock.
+            return Err(does_not_exist(name));
+        }
         let readable = self.store.load(name);
         if let Err(error) = readable
             && !force
-            && self.store.folder(name).join("machine.json").exists()
+            && !self.store.record_is_absent(name)
         {
             return Err(error.hint(format!("`machine rm -f {name}` removes it all the same")));
         }

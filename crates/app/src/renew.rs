@@ -27,7 +27,7 @@ impl App {
     /// # Errors
     /// No such machine, one that is busy, or whatever failed; the old certificate then goes on being served.
     pub async fn regenerate_certificates(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
-        let _lock = self.lock(name, reporter)?;
+        let _lock = self.lock(name, reporter).await?;
         self.regenerate_locked(name, reporter).await
     }
 
@@ -37,6 +37,8 @@ impl App {
         let record = journal.snapshot();
         let driver = self.driver(&record.driver)?;
         reporter.stage("certificates", "Making certificates");
+        // A crash half-way leaves a pair that does not fit together: the next start then makes another.
+        journal.update("renewing", |record| record.certificate_ends = None)?;
         let ends = self.write_certificates(&record)?;
         journal.update("certificates", |record| record.certificate_ends = Some(ends))?;
         let running = self.look(&*driver, &record).await == MachineState::Running;
@@ -71,11 +73,15 @@ impl App {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let due = |ends: Option<Timestamp>| ends.is_none_or(|ends| certificates::is_due(ends, Timestamp::now()));
-            if !self.store.load(name).is_ok_and(|record| due(record.certificate_ends)) {
+            let Ok(record) = self.store.load(name) else { continue };
+            let dir = self.store.folder(name);
+            let client =
+                std::fs::read_to_string(dir.join("cert.pem")).ok().and_then(|pem| certificates::end_of(&pem).ok());
+            if !due(record.certificate_ends) && !due(client) {
                 continue;
             }
             // Another command that holds the machine is not waited for: there are weeks left.
-            let Ok(_lock) = self.store.lock(name, Duration::ZERO, &Reporter::silent()) else { continue };
+            let Ok(Ok(_lock)) = self.store.try_lock(name.as_str()) else { continue };
             match self.regenerate_locked(name, &Reporter::silent()).await {
                 Ok(()) => tracing::info!("the certificates were renewed"),
                 Err(error) => tracing::warn!(%error, "the certificates were not renewed"),

@@ -42,9 +42,15 @@ impl Shell {
         match self {
             Self::Posix => format!("export {name}=\"{}\"", escape(value, '\\', &['\\', '"', '$', '`'])),
             Self::Fish => format!("set -gx {name} \"{}\";", escape(value, '\\', &['\\', '"', '$'])),
-            Self::PowerShell => format!("$Env:{name} = \"{}\"", escape(value, '`', &['`', '"', '$'])),
-            // `FOR /f ... DO @%i` runs the line after its own expansion: percent signs are safe, the caret is the escape.
-            Self::Cmd => format!("SET {name}={}", escape(value, '^', &['^', '&', '|', '<', '>'])),
+            // PowerShell takes typographic double quotes for plain ones.
+            Self::PowerShell => {
+                format!(
+                    "$Env:{name} = \"{}\"",
+                    escape(value, '`', &['`', '"', '$', '\u{201c}', '\u{201d}', '\u{201e}'])
+                )
+            }
+            // `FOR /f ... DO @%i` puts the line in after cmd has parsed it: nothing in it means anything any more.
+            Self::Cmd => format!("SET {name}={value}"),
             Self::Tcsh => format!("setenv {name} \"{}\";", tcsh(value)),
             Self::Emacs => format!("(setenv \"{name}\" \"{}\")", escape(value, '\\', &['\\', '"'])),
         }
@@ -66,6 +72,8 @@ impl Shell {
     /// The two comment lines that tell how to use the output of `command`. They come last, so that an unquoted
     /// `eval $(...)`, which joins all lines, still sees every statement.
     pub fn usage_hint(self, command: &str) -> String {
+        // The command is shown in a comment: a line end in an argument must not lead out of it.
+        let command: String = command.chars().filter(|c| !c.is_control()).collect();
         let (comment, line) = match self {
             Self::Posix => ("# ", format!("# eval $({command})")),
             Self::Fish => ("# ", format!("# eval ({command})")),
@@ -73,7 +81,7 @@ impl Shell {
             Self::Cmd => ("REM ", format!("REM \t@FOR /f \"tokens=*\" %i IN ('{command}') DO @%i")),
             Self::Tcsh => (": ", format!(": eval `{command}`")),
             Self::Emacs => {
-                let call = escape(command, '\\', &['\\', '"']);
+                let call = escape(&command, '\\', &['\\', '"']);
                 (";; ", format!(";; (with-temp-buffer (shell-command \"{call}\" (current-buffer)) (eval-buffer))"))
             }
         };

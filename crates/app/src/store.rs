@@ -18,6 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::files;
 
+/// Locks of the store itself; no machine can have these names, for `_` is not allowed in them.
+const STORE_LOCK: &str = "_store";
+pub(crate) const CERTIFICATES_LOCK: &str = "_certs";
+
 /// Where machines are kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
@@ -72,7 +76,7 @@ impl Store {
                 .map_err(|e| Error::other(format!("{} is broken", path.display())).because(e)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 machine_files::make_private_folder(&self.root)?;
-                let _lock = self.lock_file("store", Duration::from_secs(10), &Reporter::silent())?;
+                let _lock = self.lock_file(STORE_LOCK, Duration::from_secs(10))?;
                 if path.exists() {
                     return self.id();
                 }
@@ -106,6 +110,17 @@ impl Store {
     /// Whether anything of that name is there.
     pub(crate) fn exists(&self, name: &MachineName) -> bool {
         fs::symlink_metadata(self.folder(name)).is_ok()
+    }
+
+    /// Whether a machine is known to have no record; one that merely cannot be looked at may have.
+    pub(crate) fn record_is_absent(&self, name: &MachineName) -> bool {
+        fs::symlink_metadata(self.record_path(name)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether another process works on a machine. Unlike a lock taken and dropped, nobody notices the question.
+    pub(crate) fn is_being_worked_on(&self, name: &MachineName) -> bool {
+        File::open(self.root.join("locks").join(format!("{name}.lock")))
+            .is_ok_and(|file| matches!(file.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
     }
 
     /// Reads a record.
@@ -150,66 +165,91 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(files::explain(error, "cannot remove", &folder)),
         }
-        self.sweep()
+        match fs::remove_dir_all(&going) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(files::explain(error, "cannot remove all of", &going))
+            }
+            _ => Ok(()),
+        }
     }
 
-    /// Finishes removals that a crash interrupted.
-    pub(crate) fn sweep(&self) -> Result<()> {
-        let Ok(entries) = fs::read_dir(self.machines()) else { return Ok(()) };
+    /// Finishes removals that a crash interrupted. One that cannot be finished now stands in nobody's way.
+    pub(crate) fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(self.machines()) else { return };
         for entry in entries.flatten() {
-            if entry.file_name().to_string_lossy().starts_with(".removed-") {
-                match fs::remove_dir_all(entry.path()) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(files::explain(error, "cannot remove", &entry.path()));
-                    }
-                    _ => {}
-                }
+            if entry.file_name().to_string_lossy().starts_with(".removed-")
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::warn!(folder = %entry.path().display(), %error, "what was removed is not all gone");
             }
         }
-        Ok(())
     }
 
     /// Takes the right to change a machine; waits for `patience` while another process has it, and says so.
     ///
     /// # Errors
     /// [`Code::Busy`], naming the process that works on it.
-    pub(crate) fn lock(&self, name: &MachineName, patience: Duration, reporter: &Reporter) -> Result<MachineLock> {
-        self.lock_file(name.as_str(), patience, reporter)
+    pub(crate) async fn lock(
+        &self,
+        name: &MachineName,
+        patience: Duration,
+        reporter: &Reporter,
+    ) -> Result<MachineLock> {
+        let begun = Instant::now();
+        let mut told = false;
+        loop {
+            match self.try_lock(name.as_str())? {
+                Ok(lock) => return Ok(lock),
+                Err(holder) if begun.elapsed() >= patience => return Err(busy(&holder, name.as_str())),
+                Err(holder) => {
+                    if !told {
+                        reporter.info(format!("Waiting for {holder}, which is working on {:?}...", name.as_str()));
+                        told = true;
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
     }
 
-    pub(crate) fn lock_file(&self, name: &str, patience: Duration, reporter: &Reporter) -> Result<MachineLock> {
+    /// Takes a lock of the store itself, which is held for milliseconds. Blocks.
+    pub(crate) fn lock_file(&self, name: &str, patience: Duration) -> Result<MachineLock> {
+        let begun = Instant::now();
+        loop {
+            match self.try_lock(name)? {
+                Ok(lock) => return Ok(lock),
+                Err(holder) if begun.elapsed() >= patience => return Err(busy(&holder, name)),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// The lock, or who has it.
+    pub(crate) fn try_lock(&self, name: &str) -> Result<Result<MachineLock, String>> {
         let folder = self.root.join("locks");
         machine_files::make_private_folder(&folder)?;
         let path = folder.join(format!("{name}.lock"));
         let mut file =
             machine_files::open_lock(&path).map_err(|error| files::explain(error, "cannot open the lock", &path))?;
-        let begun = Instant::now();
-        let mut told = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(fs::TryLockError::WouldBlock) => {
-                    let holder = fs::read_to_string(&path).unwrap_or_default();
-                    let holder =
-                        if holder.is_empty() { "another process".to_owned() } else { holder.trim().to_owned() };
-                    if begun.elapsed() >= patience {
-                        return Err(Error::new(Code::Busy, format!("{holder} is working on {name:?}"))
-                            .hint("wait for it to end, or end it; the lock goes with its process"));
-                    }
-                    if !told {
-                        reporter.info(format!("Waiting for {holder}, which is working on {name:?}..."));
-                        told = true;
-                    }
-                    std::thread::sleep(Duration::from_millis(100));
-                }
-                Err(fs::TryLockError::Error(error)) => return Err(files::explain(error, "cannot lock", &path)),
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => {
+                let holder = fs::read_to_string(&path).unwrap_or_default();
+                let holder = holder.trim();
+                return Ok(Err(if holder.is_empty() { "another process".to_owned() } else { holder.to_owned() }));
             }
+            Err(fs::TryLockError::Error(error)) => return Err(files::explain(error, "cannot lock", &path)),
         }
         // For the message of whoever waits; a failure to write it changes nothing.
         let _ =
             file.set_len(0).and_then(|()| file.rewind()).and_then(|()| write!(file, "process {}", std::process::id()));
-        Ok(MachineLock { _file: file })
+        Ok(Ok(MachineLock { _file: file }))
     }
+}
+
+fn busy(holder: &str, name: &str) -> Error {
+    Error::new(Code::Busy, format!("{holder} is working on {name:?}"))
+        .hint("wait for it to end, or end it; the lock goes with its process")
 }
 
 /// docker-machine's text, which scripts match on.
@@ -300,21 +340,23 @@ mod tests {
         }
         fs::write(folder.path().join("machines/file"), "").unwrap();
         assert_eq!(store.names().unwrap(), ["Alpha", "web9", "web10"]);
-        store.sweep().unwrap();
+        store.sweep();
         assert!(!folder.path().join("machines/.removed-1").exists());
     }
 
-    #[test]
-    fn a_lock_held_elsewhere_is_busy_and_free_again_when_dropped() {
+    #[tokio::test]
+    async fn a_lock_held_elsewhere_is_busy_and_free_again_when_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::at(folder.path().to_owned());
         let name: MachineName = "dev".parse().unwrap();
-        let held = store.lock(&name, Duration::ZERO, &Reporter::silent()).unwrap();
-        let busy = store.lock(&name, Duration::ZERO, &Reporter::silent()).unwrap_err();
+        assert!(!store.is_being_worked_on(&name));
+        let held = store.lock(&name, Duration::ZERO, &Reporter::silent()).await.unwrap();
+        assert!(store.is_being_worked_on(&name));
+        let busy = store.lock(&name, Duration::ZERO, &Reporter::silent()).await.unwrap_err();
         assert_eq!(busy.code(), Code::Busy);
         assert!(busy.to_string().contains(&std::process::id().to_string()), "{busy}");
         drop(held);
-        store.lock(&name, Duration::ZERO, &Reporter::silent()).unwrap();
+        store.lock(&name, Duration::ZERO, &Reporter::silent()).await.unwrap();
     }
 
     #[test]

@@ -41,9 +41,9 @@ impl std::fmt::Debug for EngineContext {
 }
 
 /// The name of a machine's context: the machine's own, unless Docker does not take it (`default` is Docker's, and one
-/// character is too short).
+/// character is too short). `_` is in no machine's name, so no two machines share a context.
 pub fn context_name(machine: &str) -> String {
-    if machine == "default" || machine.len() < 2 { format!("machine-{machine}") } else { machine.to_owned() }
+    if machine == "default" || machine.len() < 2 { format!("machine_{machine}") } else { machine.to_owned() }
 }
 
 /// The contexts of one store in one folder of the `docker` command.
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn every_machine_name_gives_a_name_that_docker_takes() {
         for (machine, context) in
-            [("dev", "dev"), ("default", "machine-default"), ("a", "machine-a"), ("a.b-c", "a.b-c")]
+            [("dev", "dev"), ("default", "machine_default"), ("a", "machine_a"), ("a.b-c", "a.b-c")]
         {
             assert_eq!(context_name(machine), context);
             check_name(context).unwrap();
