@@ -107,6 +107,9 @@ pub enum Command {
     Supervise {
         /// The machine
         name: String,
+        /// Start nothing: only look after what runs
+        #[arg(long)]
+        adopt: bool,
     },
 }
 

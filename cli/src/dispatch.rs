@@ -32,6 +32,6 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Url(one) => connection::url(app, one.name.as_deref()),
         Command::Version(version) => version::run(app, &version),
         Command::Completions { shell } => version::completions(shell),
-        Command::Supervise { name } => supervise::run(app, &name),
+        Command::Supervise { name, adopt } => supervise::run(app, &name, adopt),
     }
 }

@@ -89,6 +89,8 @@ impl NoCloudSeed {
             }],
             "growpart": { "mode": "auto", "devices": ["/"] },
             "resize_rootfs": true,
+            // At every boot: behind QEMU, link-local addresses are those of the host's own surroundings (a cloud's metadata).
+            "bootcmd": [["ip", "route", "replace", "unreachable", "169.254.0.0/16"]],
             "package_update": false,
             "package_upgrade": false,
         })

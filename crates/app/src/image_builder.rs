@@ -302,7 +302,7 @@ mod tests {
     }
 
     fn record(name: &str, phase: Phase) -> MachineRecord {
-        MachineRecord { phase, ..store::remains(&name.parse().unwrap(), DRIVER) }
+        MachineRecord { phase, ..crate::store::remains(&name.parse().unwrap(), DRIVER) }
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl DetachedSupervisor {
 }
 
 impl Launcher for DetachedSupervisor {
-    fn launch(&self, name: &MachineName) -> Result<()> {
+    fn launch(&self, name: &MachineName, adopt_only: bool) -> Result<()> {
         let program = own_program()?;
         files::runtime_folder(&self.runtime)?;
         let log_path = self.store.join("machines").join(name.as_str()).join("supervisor.log");
@@ -43,6 +43,7 @@ impl Launcher for DetachedSupervisor {
         command
             .arg("supervise")
             .arg(name.as_str())
+            .args(adopt_only.then_some("--adopt"))
             .env("MACHINE_STORAGE_PATH", &self.store)
             .env("MACHINE_IMAGE_PATH", &self.images)
             // A folder that is unmounted later must not be held.

@@ -6,15 +6,15 @@ use crate::app::App;
 use crate::files;
 
 impl App {
-    /// Is the supervisor of a machine until that machine ends. Blocks.
+    /// Is the supervisor of a machine until that machine ends. Blocks. With `adopt_only` it starts nothing that does not run.
     ///
     /// # Errors
     /// No such machine, another supervisor that has it already, or what kept it from starting.
-    pub fn supervise(&self, name: &MachineName) -> Result<()> {
+    pub fn supervise(&self, name: &MachineName, adopt_only: bool) -> Result<()> {
         let record = self.store.load(name)?;
         let dir = self.store.folder(name);
         files::runtime_folder(&self.environment.runtime)?;
-        let config = self.qemu().supervise_config(MachineRef { record: &record, dir: &dir })?;
+        let config = self.qemu().supervise_config(MachineRef { record: &record, dir: &dir }, adopt_only)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

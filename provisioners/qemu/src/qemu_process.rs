@@ -40,6 +40,15 @@ impl Exited {
         }
     }
 
+    /// Whether somebody ended it by SIGKILL.
+    pub(crate) fn was_killed(self) -> bool {
+        #[cfg(unix)]
+        if let Self::With(status) = self {
+            return std::os::unix::process::ExitStatusExt::signal(&status) == Some(9);
+        }
+        false
+    }
+
     /// What people read: `QEMU ended (signal: 9 (SIGKILL))`.
     pub(crate) fn describe(self) -> String {
         match self {

@@ -1,7 +1,7 @@
 //! What there is of a machine right now: its supervisor, its QEMU, and what is left of either.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use machine_core::{Code, Error, Result, ResultExt};
@@ -23,6 +23,15 @@ const GONE: Duration = Duration::from_secs(40);
 /// How often is looked.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// Where the sockets of a machine's run are: where that run noted, for another environment (cron, `su`) has another folder for
+/// its own; else where the next run makes them.
+pub(crate) fn sockets_of(dir: &Path, runtime: &Path, token: &str) -> PathBuf {
+    RunFile::read(dir)
+        .filter(|run| run.token == token && run.qemu.is_alive())
+        .and_then(|run| Some(run.qmp_socket.parent()?.parent()?.to_owned()))
+        .unwrap_or_else(|| runtime.to_owned())
+}
+
 /// One machine's live side.
 pub(crate) struct Presence<'a> {
     pub(crate) dir: &'a Path,
@@ -38,7 +47,8 @@ impl<'a> Presence<'a> {
             Some(state) => state.token.clone(),
             None => RunFile::read(dir)?.token,
         };
-        Some(Self { dir, files: MachineFiles::new(dir, runtime, &token), token })
+        let runtime = sockets_of(dir, runtime, &token);
+        Some(Self { dir, files: MachineFiles::new(dir, &runtime, &token), token })
     }
 
     /// Whether a supervisor listens.
@@ -62,8 +72,8 @@ impl<'a> Presence<'a> {
         if let Some(run) = self.live_run() {
             return Some(run.qemu);
         }
-        // A crash between its start and the note leaves its monitor; without one there is no need to look further.
-        if !self.files.qmp_socket().exists() {
+        // A crash between its start and the note leaves the folder of its sockets; without one there is no need to look further.
+        if !self.files.runtime().exists() {
             return None;
         }
         find_by_token(&self.token).ok()?.into_iter().next()

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::options::QemuOptions;
 use super::preflight;
-use super::presence::Presence;
+use super::presence::{Presence, sockets_of};
 use super::state::DriverState;
 use crate::control::{Call, Reply, RunState, Status};
 use crate::disk::DiskTool;
@@ -47,11 +47,11 @@ const ORPHAN: &str = "its supervisor is gone: the next start, stop or ssh brings
 /// Starts the process that looks after a machine.
 pub trait Launcher: Send + Sync {
     /// Starts, detached from this process, one that calls [`crate::supervise`] for the machine `name`, and returns
-    /// at once. Its command line has `name` as one argument.
+    /// at once. Its command line has `name` as one argument. With `adopt_only`, that process starts nothing.
     ///
     /// # Errors
     /// When it cannot be started.
-    fn launch(&self, name: &MachineName) -> Result<()>;
+    fn launch(&self, name: &MachineName, adopt_only: bool) -> Result<()>;
 }
 
 /// What the driver needs from outside.
@@ -81,18 +81,22 @@ impl QemuDriver {
         Self { config }
     }
 
-    /// What [`crate::supervise`] needs for `machine`.
+    /// What [`crate::supervise`] needs for `machine`; with `adopt_only` it starts nothing.
     ///
     /// # Errors
     /// For a machine that has no disks yet, or whose settings cannot be understood.
-    pub fn supervise_config(&self, machine: MachineRef<'_>) -> Result<SuperviseConfig> {
+    pub fn supervise_config(&self, machine: MachineRef<'_>, adopt_only: bool) -> Result<SuperviseConfig> {
         let state = DriverState::required(machine.record)?;
         let spec = &machine.record.spec;
         let options = QemuOptions::of(spec)?;
         Ok(SuperviseConfig {
             machine: machine.record.name.to_string(),
             dir: machine.dir.to_owned(),
-            files: MachineFiles::new(machine.dir, &self.config.runtime, &state.token),
+            files: MachineFiles::new(
+                machine.dir,
+                &sockets_of(machine.dir, &self.config.runtime, &state.token),
+                &state.token,
+            ),
             token: state.token,
             image_digest: state.image_digest,
             image: self.config.image.clone(),
@@ -103,6 +107,7 @@ impl QemuDriver {
             ports: state.ports,
             search: self.config.search.clone(),
             verdicts: self.config.verdicts.clone(),
+            adopt_only,
         })
     }
 
@@ -116,7 +121,7 @@ impl QemuDriver {
         if presence.is_supervised() || presence.live_qemu().is_none() || presence.is_locked() {
             return Ok(false);
         }
-        self.config.launcher.launch(&machine.record.name)?;
+        self.config.launcher.launch(&machine.record.name, true)?;
         Ok(true)
     }
 
@@ -131,10 +136,10 @@ impl QemuDriver {
             .context(|| "cannot look for QEMU".into())?
     }
 
-    async fn launch(&self, machine: MachineRef<'_>, presence: &Presence<'_>) -> Result<()> {
+    async fn launch(&self, machine: MachineRef<'_>, presence: &Presence<'_>, adopt_only: bool) -> Result<()> {
         log_tail::rotate(&presence.files.supervisor_log());
         LastExit::forget(machine.dir)?;
-        self.config.launcher.launch(&machine.record.name)?;
+        self.config.launcher.launch(&machine.record.name, adopt_only)?;
         let began = Instant::now();
         while !presence.is_supervised() {
             if let Some(exit) = LastExit::read(machine.dir) {
@@ -251,7 +256,7 @@ impl Driver for QemuDriver {
             }
             // The token by which everything is found that is about to be started.
             work.checkpoint.save("process", &state.to_value()?)?;
-            self.launch(machine, &presence).await?;
+            self.launch(machine, &presence, false).await?;
         }
         let status = match running {
             Some(status) => status,
@@ -279,7 +284,7 @@ impl Driver for QemuDriver {
                 if presence.live_qemu().is_none() {
                     return Ok(false);
                 }
-                if let Err(error) = self.launch(work.machine, &presence).await {
+                if let Err(error) = self.launch(work.machine, &presence, true).await {
                     tracing::warn!(%error, "no supervisor adopts the machine");
                     return self.stop_directly(&presence, deadline, work.reporter).await;
                 }

@@ -51,6 +51,11 @@ impl Supervisor<'_> {
                 if let Some(started) = run.started.filter(|started| started.on_trial()) {
                     self.remember(started.facts, started.plan.accelerator, true, "the guest's kernel ran");
                 }
+                if let Some((started, (bad, why))) =
+                    run.started.and_then(|started| started.blamed.map(|b| (started, b)))
+                {
+                    self.remember(started.facts, *bad, false, why);
+                }
                 for port in taken {
                     let text =
                         format!("port {port} of this computer, used before, is taken: the machine has new ports");
@@ -66,7 +71,8 @@ impl Supervisor<'_> {
                 self.event("running", &json!({ "qemu": file.qemu.pid, "ports": ports }));
                 self.watch_over(process, monitor, run, paused).await.map(Attended::Over)
             }
-            Up::Wanted(command) => self.end(process, monitor, command, false).await.map(Attended::Over),
+            // Whether its CPUs are halted is not known yet; `cont` does nothing to one that runs.
+            Up::Wanted(command) => self.end(process, monitor, command, true).await.map(Attended::Over),
             Up::BadAccelerator(reason) => {
                 process.end().await?;
                 Ok(Attended::BadAccelerator(reason))
@@ -212,6 +218,10 @@ impl Supervisor<'_> {
     fn blame_accelerator(&self, exited: Exited, run: Run<'_>) -> Option<String> {
         let started =
             run.started.filter(|started| started.plan.accelerator.is_hardware() && run.began.elapsed() < YOUTH)?;
+        if exited.was_killed() {
+            // Somebody, or the system for want of memory: no accelerator's doing.
+            return None;
+        }
         let files = &self.config.files;
         let decision = judge(&FirstSeconds {
             accelerator: started.plan.accelerator,

@@ -134,5 +134,6 @@ fn leading_to(guest_port: u16, forwards: &[HostForward]) -> Option<u16> {
 /// When QEMU does not answer.
 pub(crate) async fn is_paused(qmp: &Qmp) -> Result<bool> {
     let status = qmp.execute("query-status", json!({})).await?;
-    Ok(status.get("status").and_then(Value::as_str) == Some("paused"))
+    // `paused`, and what QEMU itself halts: `io-error` when this computer's disk is full.
+    Ok(status.get("running").and_then(Value::as_bool) == Some(false))
 }

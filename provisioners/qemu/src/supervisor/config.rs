@@ -44,6 +44,8 @@ pub struct SuperviseConfig {
     pub search: Search,
     /// The file that remembers which accelerators work here.
     pub verdicts: PathBuf,
+    /// Only looks after a QEMU that runs already: where there is none, nothing is started.
+    pub adopt_only: bool,
 }
 
 impl fmt::Debug for SuperviseConfig {

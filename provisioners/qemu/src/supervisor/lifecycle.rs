@@ -48,7 +48,9 @@ const COMPUTER_STOPS: Duration = Duration::from_secs(30);
 pub async fn supervise(config: SuperviseConfig) -> Result<()> {
     leave_terminal();
     let _lock = take_lock(&config).await?;
-    LastExit::forget(&config.dir)?;
+    if !config.adopt_only {
+        LastExit::forget(&config.dir)?;
+    }
     let outcome = run(&config).await;
     if let Err(error) = &outcome
         && let Err(unwritten) = LastExit::failed(error).write(&config.dir)

@@ -53,6 +53,8 @@ pub(super) struct Started<'a> {
     pub(super) direct_boot: bool,
     /// The accelerator has worked here before: the guest's silence says nothing against it.
     pub(super) proved: bool,
+    /// What was tried before this and seemed not to work, and why.
+    pub(super) blamed: Option<&'a (Accelerator, String)>,
 }
 
 impl Started<'_> {
@@ -90,6 +92,14 @@ impl<'a> Supervisor<'a> {
         if let Some((process, file)) = self.find_orphan().await? {
             return self.adopt(process, file).await;
         }
+        if self.config.adopt_only {
+            // It ended meanwhile, or somebody ended it: to start it again is nobody's wish.
+            let exit = LastExit::read(&self.config.dir)
+                .unwrap_or_else(|| LastExit::failed(&Error::other("it ended while it had no supervisor")));
+            return Ok(Ended { exit, forced: false });
+        }
+        // What the last run noted says nothing of this one.
+        RunFile::remove(&self.config.dir)?;
         for log in [self.config.files.serial_log(), self.config.files.qemu_log()] {
             log_tail::rotate(&log);
         }
@@ -117,15 +127,15 @@ impl<'a> Supervisor<'a> {
         let config = self.config;
         let mut verdicts = verdict_file::load_verdicts(&config.verdicts);
         let mut plan = planned(config.accelerator, &verdicts)?;
+        let mut blamed = None;
         loop {
             let proved = verdicts.about(plan.accelerator, &facts).is_some_and(|verdict| verdict.works);
-            let started = Started { plan: &plan, facts: &facts, direct_boot, proved };
+            let started = Started { plan: &plan, facts: &facts, direct_boot, proved, blamed: blamed.as_ref() };
             let reason = match self.start(&started).await? {
                 Attended::Over(ended) => return Ok(ended),
                 Attended::BadAccelerator(reason) => reason,
             };
             let bad = plan.accelerator;
-            verdicts = self.remember(&facts, bad, false, &reason);
             let Some(fallback) = plan.fallback else {
                 return Err(Error::other(format!("{bad} does not work on this computer"))
                     .because(reason)
@@ -133,7 +143,12 @@ impl<'a> Supervisor<'a> {
             };
             // Why, is in the warning that the next plan brings.
             self.say(&format!("{bad} does not work here: starting again with {fallback}"));
-            // The new verdict makes the plan choose and warn; only where that is not enough is it told.
+            // The new verdict makes the plan choose and warn; only where that is not enough is it told. It is written down
+            // when QEMU then runs: a wrong argument or too little memory would have ended it with any accelerator.
+            if let Some(verdict) = verdict(&facts, bad, false, &reason) {
+                verdicts.remember(verdict);
+            }
+            blamed = Some((bad, reason));
             plan = planned(config.accelerator, &verdicts)?;
             if plan.accelerator == bad {
                 plan = planned(AcceleratorChoice::Only(fallback), &verdicts)?;
@@ -211,20 +226,10 @@ impl<'a> Supervisor<'a> {
         attended
     }
 
-    pub(super) fn remember(
-        &mut self,
-        facts: &HostFacts,
-        accelerator: Accelerator,
-        works: bool,
-        reason: &str,
-    ) -> Verdicts {
+    pub(super) fn remember(&mut self, facts: &HostFacts, accelerator: Accelerator, works: bool, reason: &str) {
         self.event("verdict", &json!({ "accelerator": accelerator, "works": works, "reason": reason }));
-        match VerdictKey::of(facts) {
-            Some(key) => {
-                let verdict = Verdict { accelerator, works, reason: reason.to_owned(), when: Timestamp::now(), key };
-                verdict_file::remember(&self.config.verdicts, verdict)
-            }
-            None => Verdicts::default(),
+        if let Some(verdict) = verdict(facts, accelerator, works, reason) {
+            verdict_file::remember(&self.config.verdicts, verdict);
         }
     }
 
@@ -274,4 +279,9 @@ impl<'a> Supervisor<'a> {
 /// The supervisor itself; known by the machine's name among its arguments.
 fn own_identity(machine: &str) -> Option<ProcessIdentity> {
     ProcessIdentity::of(std::process::id(), machine)
+}
+
+fn verdict(facts: &HostFacts, accelerator: Accelerator, works: bool, reason: &str) -> Option<Verdict> {
+    let key = VerdictKey::of(facts)?;
+    Some(Verdict { accelerator, works, reason: reason.to_owned(), when: Timestamp::now(), key })
 }

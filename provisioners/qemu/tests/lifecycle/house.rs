@@ -226,19 +226,23 @@ fn driver(root: &Path, behaviour: &Behaviour) -> QemuDriver {
     })
 }
 
+/// Set for a supervisor that shall start nothing.
+const ADOPT_ONLY: &str = "MACHINE_TEST_ADOPT_ONLY";
+
 struct TestLauncher {
     root: PathBuf,
     behaviour: String,
 }
 
 impl Launcher for TestLauncher {
-    fn launch(&self, name: &MachineName) -> Result<()> {
+    fn launch(&self, name: &MachineName, adopt_only: bool) -> Result<()> {
         let log = std::fs::File::options().append(true).create(true).open(self.root.join("m/supervisor.log")).unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args(["--exact", "--ignored", "--nocapture", "-q", "--", "the_supervisor", name.as_str()])
             .env(HOUSE, &self.root)
             .env(BEHAVIOUR, &self.behaviour)
+            .envs(adopt_only.then_some((ADOPT_ONLY, "1")))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
@@ -254,7 +258,8 @@ pub fn supervise() {
     let dir = root.join("m");
     let record = MachineRecord::parse(&std::fs::read(dir.join("machine.json")).unwrap()).unwrap();
     let driver = driver(&root, &Behaviour::default());
-    let config = driver.supervise_config(MachineRef { record: &record, dir: &dir }).unwrap();
+    let adopt_only = std::env::var_os(ADOPT_ONLY).is_some();
+    let config = driver.supervise_config(MachineRef { record: &record, dir: &dir }, adopt_only).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if let Err(error) = runtime.block_on(machine_supervise(config)) {
         eprintln!("{error:?}");
