@@ -168,6 +168,9 @@ package_lines() {
 # As an ordinary user we become root of a user name space; as root we only want our mounts to vanish with us.
 if [ -z "${MACHINE_RECIPE_INSIDE:-}" ]; then
     lines=$(package_lines)
+    case $lines in
+        *://*@*) die "the package source has a password in it, which every machine would carry: give --package-source URL" ;;
+    esac
     [ -n "$lines" ] || die "no Debian archive in this host's package sources: give --package-source URL"
     export MACHINE_RECIPE_INSIDE="$lines"
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(date +%s)}

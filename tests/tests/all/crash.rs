@@ -114,7 +114,7 @@ fn a_crash_in_a_start_or_a_removal_is_made_good_by_the_next_command() {
     scene.run("stop dev").ok();
     // No `ports`: those of the last run are taken again.
     for checkpoint in ["process", "ready"] {
-        scene.command(["start", "dev"]).env("MACHINE_TEST_CRASH_AFTER", checkpoint).run().exits(134);
+        scene.command(["start", "dev"]).env("MACHINE_TEST_CRASH_AFTER", checkpoint).run().exits(137);
         // `start` of a machine that runs and was ready says so; of one that does not, starts it.
         let again = scene.run("start dev");
         assert!(again.code() == 0 || again.stderr.contains("already running"), "after {checkpoint}: {again}");
