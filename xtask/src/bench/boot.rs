@@ -70,9 +70,10 @@ impl Template {
             .find(|event| event["event"] == "starting")
             .ok_or_else(|| format!("{} tells of no start", path.display()))?;
         let words = starting["arguments"].as_array().into_iter().flatten();
+        let words: Vec<_> = words.filter_map(|word| word.as_str().map(str::to_owned)).collect();
         Ok(Self {
             program: starting["program"].as_str().ok_or("no program")?.to_owned(),
-            arguments: words.filter_map(|word| word.as_str().map(str::to_owned)).collect(),
+            arguments: without_monitor(&words),
             folder: folder.to_path_buf(),
         })
     }
@@ -113,6 +114,21 @@ impl Template {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+/// The arguments without QEMU's monitor, whose socket lies in a folder that went with the supervisor.
+fn without_monitor(words: &[String]) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    for word in words {
+        let of_monitor = word.contains("id=qmp") || word.contains("chardev=qmp") || word == "chardev:qmp";
+        if of_monitor {
+            // The option that it belongs to.
+            kept.pop();
+        } else {
+            kept.push(word.clone());
+        }
+    }
+    kept
 }
 
 /// Ended when it is no longer looked at.

@@ -151,6 +151,7 @@ impl Group {
                         package("rust-web-clippy"),
                         package("rust-web-src"),
                         package("rustc-web"),
+                        package("llvm"),
                         package("g++-mingw-w64-x86-64-posix"),
                         package("gcc-mingw-w64-x86-64-posix"),
                         package("wine"),
