@@ -28,6 +28,17 @@ impl Options {
     }
 }
 
+/// Tests that say nothing under Wine 8, and why. Each was looked at; what a real Windows does there is not known.
+const NOT_UNDER_WINE: &[(&str, &str)] = &[
+    ("a_context_that_is_not_ours_is_never_touched", "there is no docker.exe"),
+    ("the_current_context_is_set_and_unset_and_other_settings_stay", "there is no docker.exe"),
+    ("the_docker_command_lists_inspects_and_exports_a_context_of_ours", "there is no docker.exe"),
+    ("half_downloads_survive_pruning_until_they_are_old", "the test sets a file's time, which Wine does not keep"),
+    ("an_image_brought_again_repairs_a_damaged_one", "Wine 8 cannot replace a read-only file"),
+    ("removal_is_refused_while_machines_use_the_image_and_names_them", "Wine 8 cannot remove a read-only file"),
+    ("what_cannot_be_used_is_a_row_that_says_why_and_can_be_removed", "Wine 8 cannot replace a read-only file"),
+];
+
 /// Runs the checks; returns what to say of them.
 pub fn run(options: &Options, output: &mut Output) -> Result<String> {
     let Some(toolchain) = Toolchain::find()? else {
@@ -41,7 +52,11 @@ pub fn run(options: &Options, output: &mut Output) -> Result<String> {
     lint(WINDOWS, output)?;
     let wine = wine::prepare(&toolchain, output)?;
     let test = options.select(toolchain.cargo(WINDOWS, "test --tests --no-fail-fast")?).envs(&wine);
-    test.limit_minutes(20).run(output)?;
+    // Snapshots are found from the workspace, which insta asks a cargo for that Wine cannot start.
+    let root = crate::places::root()?;
+    let test = test.env("INSTA_WORKSPACE_ROOT", format!("Z:{}", root.display()));
+    let skipped = NOT_UNDER_WINE.iter().flat_map(|(test, _)| ["--skip", test]);
+    test.arg("--").args(skipped).limit_minutes(20).run(output)?;
     lint(MACOS, output)?;
     if options.all {
         lint(WINDOWS_MSVC, output)?;
