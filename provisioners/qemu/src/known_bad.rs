@@ -77,7 +77,7 @@ pub const KNOWN_BAD: &[KnownBad] = &[
         id: "tcg-cmpxchg16b",
         what: "guests with recent kernels panic under software emulation: QEMU before 8.0 corrupts the flags in cmpxchg16b",
         source: "measured with QEMU 7.2.22 and Linux 6.12.95 under memory allocation load: 6 of 6 boots panicked within 25 s with \
-                 `-cpu max`, 0 of 6 with `max,-cx16`; Linux 6.1.192 did not panic in 3; QEMU 8.0 replaced that instruction's code (target/i386: Inline cmpxchg16b)",
+                 `-cpu max`, 0 of 6 with `max,-cx16`; Linux 6.1.192 did not panic in 3; QEMU 10.0.2 does not panic; that 8.0 is the first good one follows from its new code for the instruction (target/i386: Inline cmpxchg16b) and was not tried",
         remedy: Remedy::CpuFeatures(",-cx16"),
         advice: Some(
             "the instruction is hidden from the guest, so programs that insist on x86-64-v2 will not run in it: install QEMU 8.0 or \
