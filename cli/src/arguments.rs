@@ -1,5 +1,6 @@
 //! The words of the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -18,6 +19,58 @@ A machine's name may be left out where a machine called \"default\" exists.";
 #[derive(Debug, Parser)]
 #[command(name = "machine", version, disable_version_flag = true, after_help = AFTER_HELP, max_term_width = 110)]
 pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    /// Print the version
+    #[arg(long, short = 'v', action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Arguments {
+    /// Parses what this program was started with.
+    ///
+    /// # Errors
+    /// Wrong words, and the words that ask for help or the version.
+    pub fn read() -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        Often::read(&words).map_or_else(|| Self::try_parse_from(words), Ok)
+    }
+}
+
+/// The commands that shells and prompts run all the time, parsed without the tree of all others: building that takes as
+/// long as everything else that `machine env` does. Whatever is not plainly one of them goes to [`Arguments`].
+#[derive(Parser)]
+#[command(name = "machine")]
+struct Often {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: OftenCommand,
+}
+
+#[derive(Subcommand)]
+enum OftenCommand {
+    Env(Env),
+    Ls(Ls),
+}
+
+impl Often {
+    fn read(words: &[OsString]) -> Option<Arguments> {
+        words.iter().skip(1).find(|word| *word == "env" || *word == "ls")?;
+        let often = Self::try_parse_from(words).ok()?;
+        let command = match often.command {
+            OftenCommand::Env(env) => Command::Env(env),
+            OftenCommand::Ls(ls) => Command::Ls(ls),
+        };
+        Some(Arguments { global: often.global, version: None, command })
+    }
+}
+
+/// What goes with every command.
+#[derive(Debug, Args)]
+pub struct Global {
     /// Where machines are kept [env: MACHINE_STORAGE_PATH]
     #[arg(long, short = 's', global = true, value_name = "DIR")]
     pub storage_path: Option<PathBuf>,
@@ -33,11 +86,6 @@ pub struct Arguments {
     /// How progress is shown, on standard error
     #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
     pub progress: Progress,
-    /// Print the version
-    #[arg(long, short = 'v', action = clap::ArgAction::Version)]
-    version: Option<bool>,
-    #[command(subcommand)]
-    pub command: Command,
 }
 
 /// How progress is shown.
@@ -358,6 +406,29 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn commands_that_are_run_often_mean_the_same_without_the_tree_of_all_others() {
+        for line in [
+            "machine env",
+            "machine env dev",
+            "machine --storage-path /x env dev --shell fish",
+            "machine env -u",
+            "machine -D env --no-proxy --progress json",
+            "machine ls",
+            "machine -q ls",
+            "machine ls -f json -t 3 -s /x",
+        ] {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let often = Often::read(&words).unwrap_or_else(|| panic!("{line}: not read"));
+            assert_eq!(format!("{often:?}"), format!("{:?}", Arguments::try_parse_from(words).unwrap()), "{line}");
+        }
+        for line in ["machine ssh env ls", "machine rm ls", "machine env --help", "machine ls --wrong", "machine start"]
+        {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            assert!(Often::read(&words).is_none(), "{line}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::commands::{connection, create, doctor, image, list, logs, power, remo
 use crate::progress::Manner;
 
 pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
-    let manner = Manner::of(&arguments);
+    let manner = Manner::of(&arguments.global);
     match arguments.command {
         Command::Active => connection::active(app),
         Command::Config(one) => connection::config(app, one.name.as_deref()),
@@ -20,7 +20,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Ip(some) => connection::ip(app, &some.names),
         Command::Kill(some) => power::kill(app, &some.names, manner),
         Command::Logs(logs) => logs::run(app, &logs),
-        Command::Ls(ls) if arguments.quiet => list::names(app, &ls),
+        Command::Ls(ls) if arguments.global.quiet => list::names(app, &ls),
         Command::Ls(ls) => list::run(app, &ls),
         Command::RegenerateCerts(certs) => power::regenerate_certificates(app, &certs, manner),
         Command::Restart(power) => power::restart(app, &power, manner),

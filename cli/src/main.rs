@@ -12,7 +12,6 @@ mod table;
 
 use std::io::IsTerminal as _;
 
-use clap::Parser as _;
 use machine_app::{App, Environment};
 use machine_core::{Code, Error, Result};
 
@@ -20,7 +19,7 @@ use crate::arguments::Arguments;
 
 fn main() {
     reset_sigpipe();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => {
             // Help and version are data; everything else is a wrong word: exit code 2, and nothing on stdout.
@@ -30,7 +29,7 @@ fn main() {
         }
     };
     log_to_stderr(&arguments);
-    let outcome = Environment::read(arguments.storage_path.as_deref())
+    let outcome = Environment::read(arguments.global.storage_path.as_deref())
         .map(App::new)
         .and_then(|app| dispatch::run(&app, arguments));
     match outcome {
@@ -74,7 +73,7 @@ fn stdout_colours(colour: &'static str) -> (&'static str, &'static str) {
 /// Logging, on standard error: everything for `--debug`; a supervisor always logs what it does, into its own log.
 fn log_to_stderr(arguments: &Arguments) {
     let level = match arguments.command {
-        _ if arguments.debug || Environment::debug() => "debug",
+        _ if arguments.global.debug || Environment::debug() => "debug",
         arguments::Command::Supervise { .. } => "info",
         _ => return,
     };

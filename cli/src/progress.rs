@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use machine_app::Environment;
 use machine_core::{Event, EventKind, Level, Reporter};
 
-use crate::arguments::{Arguments, Progress};
+use crate::arguments::{Global, Progress};
 use crate::outcome::bytes;
 
 /// How this run shows progress.
@@ -28,7 +28,7 @@ enum How {
 
 impl Manner {
     /// What the arguments and the terminal ask for.
-    pub fn of(arguments: &Arguments) -> Self {
+    pub fn of(arguments: &Global) -> Self {
         let how = match arguments.progress {
             Progress::Json => How::Json,
             _ if arguments.quiet => How::Quiet,
