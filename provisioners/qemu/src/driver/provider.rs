@@ -310,9 +310,11 @@ impl Driver for QemuDriver {
 
     async fn kill(&self, work: Work<'_>) -> Result<()> {
         let Some(presence) = self.presence(work.machine) else { return Ok(()) };
+        let alive = presence.live_qemu().is_some();
         presence.end_all().await?;
-        let forgotten = RunFile::read(work.machine.dir).map(|_| LastExit::clean("it was ended by force, as asked"));
-        presence.tidy(forgotten)
+        // A supervisor that ends with its machine says so itself. What was dead before keeps its own reason.
+        let unsaid = alive && RunFile::read(work.machine.dir).is_some();
+        presence.tidy(unsaid.then(|| LastExit::clean("it was ended by force, as asked")))
     }
 
     async fn remove(&self, work: Work<'_>) -> Result<()> {

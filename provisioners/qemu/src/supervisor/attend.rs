@@ -72,7 +72,7 @@ impl Supervisor<'_> {
                 self.watch_over(process, monitor, run, paused).await.map(Attended::Over)
             }
             // Whether its CPUs are halted is not known yet; `cont` does nothing to one that runs.
-            Up::Wanted(command) => self.end(process, monitor, command, true).await.map(Attended::Over),
+            Up::Wanted(command) => self.end(process, monitor, command, true, run).await.map(Attended::Over),
             Up::BadAccelerator(reason) => {
                 process.end().await?;
                 Ok(Attended::BadAccelerator(reason))
@@ -102,7 +102,7 @@ impl Supervisor<'_> {
             let monitor = monitor.insert(Monitor::connect(&config.files.qmp_socket()).await?);
             let (ports, taken) = forward_ports(&monitor.qmp, config.ports).await?;
             if let Some(trial) = trial
-                && let Err(reason) = trial.run().await
+                && let Err(reason) = trial.run(ports.ssh).await
             {
                 return Ok(Up::BadAccelerator(reason));
             }
@@ -137,7 +137,7 @@ impl Supervisor<'_> {
                 exited = process.exited() => {
                     return Ok(self.ended_by_itself(exited, monitor, shutdown, run).await);
                 }
-                Some(command) = self.commands.recv() => return self.end(process, monitor, command, paused).await,
+                Some(command) = self.commands.recv() => return self.end(process, monitor, command, paused, run).await,
                 event = next_event(&mut monitor) => {
                     match event.name.as_str() {
                         "STOP" | "RESUME" => {
@@ -159,6 +159,7 @@ impl Supervisor<'_> {
         mut monitor: Option<Monitor>,
         command: Command,
         paused: bool,
+        run: Run<'_>,
     ) -> Result<Ended> {
         let limit = |command: Command| match command {
             Command::Stop { deadline } => Some(Instant::now() + deadline),
@@ -192,8 +193,15 @@ impl Supervisor<'_> {
             // The guest may have shut down by itself in the last moment.
             let forced = forced.load(Ordering::Relaxed) && shutdown.as_deref() != Some("guest-shutdown");
             self.event("qemu ended", &json!({ "how": exited.describe(), "shutdown": shutdown, "forced": forced }));
-            let reason = if forced { "it was ended by force, as asked" } else { "it was stopped, as asked" };
-            return Ok(Ended { exit: LastExit::clean(reason), forced });
+            let exit = match exited {
+                _ if forced => LastExit::clean("it was ended by force, as asked"),
+                Exited::With(status) if !status.success() => {
+                    let exit = self.evidence(exited, shutdown.as_deref(), run).judge();
+                    LastExit { reason: format!("while it was shutting down: {}", exit.reason), ..exit }
+                }
+                _ => LastExit::clean("it was stopped, as asked"),
+            };
+            return Ok(Ended { exit, forced });
         }
     }
 
@@ -205,13 +213,15 @@ impl Supervisor<'_> {
         run: Run<'_>,
     ) -> Ended {
         let shutdown = last_shutdown(&mut monitor).await.or(shutdown);
-        let files = &self.config.files;
-        let (serial, qemu) = (files.serial_log(), files.qemu_log());
-        let evidence =
-            Evidence::collect(exited, shutdown.as_deref(), (&serial, run.serial_from), (&qemu, run.qemu_from));
-        let exit = evidence.judge();
+        let exit = self.evidence(exited, shutdown.as_deref(), run).judge();
         self.event("qemu ended", &json!({ "how": exited.describe(), "shutdown": shutdown, "reason": exit.reason }));
         Ended { exit, forced: false }
+    }
+
+    fn evidence<'e>(&self, exited: Exited, shutdown: Option<&'e str>, run: Run<'_>) -> Evidence<'e> {
+        let files = &self.config.files;
+        let (serial, qemu) = (files.serial_log(), files.qemu_log());
+        Evidence::collect(exited, shutdown, (&serial, run.serial_from), (&qemu, run.qemu_from))
     }
 
     /// What speaks against the accelerator of a QEMU that ended soon after its start: the guest's kernel had not spoken.

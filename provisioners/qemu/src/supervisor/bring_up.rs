@@ -1,12 +1,15 @@
 //! From a QEMU that has just been started, or found, to a machine that can be reached.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use machine_core::{Error, Result};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::facts::Accelerator;
 use crate::log_tail;
@@ -24,6 +27,9 @@ const ENGINE: u16 = 2376;
 const MONITOR: Duration = Duration::from_secs(30);
 /// How often the serial console is looked at while an accelerator is on trial.
 const GLANCE: Duration = Duration::from_millis(100);
+
+/// How long an sshd may take to greet; QEMU's user network accepts connections for whoever is not there yet.
+const GREETING: Duration = Duration::from_millis(500);
 
 /// A monitor and what comes out of it.
 #[derive(Debug)]
@@ -54,11 +60,12 @@ pub(crate) struct Trial {
 }
 
 impl Trial {
-    /// Waits for the guest's kernel to speak.
+    /// Waits for the guest's kernel to speak; behind firmware, which may leave the serial console to nobody, sshd's greeting
+    /// on this computer's port `ssh` is as good.
     ///
     /// # Errors
     /// What speaks against the accelerator.
-    pub(crate) async fn run(self) -> Result<(), String> {
+    pub(crate) async fn run(self, ssh: u16) -> Result<(), String> {
         loop {
             let serial = log_tail::since(&self.serial_log, self.serial_from);
             let decision = watch(&FirstSeconds {
@@ -67,7 +74,7 @@ impl Trial {
                 elapsed: self.began.elapsed(),
                 exit: None,
                 serial: &serial,
-                answered: false,
+                answered: !self.direct_boot && greets(ssh).await,
             });
             match decision {
                 Decision::Works => return Ok(()),
@@ -76,6 +83,16 @@ impl Trial {
             }
         }
     }
+}
+
+/// Whether an sshd behind the port `ssh` of this computer's loopback says who it is (RFC 4253, 4.2) within half a second.
+async fn greets(ssh: u16) -> bool {
+    let greeting = async {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, ssh)).await?;
+        let mut first = [0; 4];
+        stream.read_exact(&mut first).await.map(|_| first)
+    };
+    matches!(timeout(GREETING, greeting).await, Ok(Ok(first)) if &first == b"SSH-")
 }
 
 /// The ports that lead into the machine: those that do already, else the remembered ones, else free ones. With the
@@ -136,4 +153,28 @@ pub(crate) async fn is_paused(qmp: &Qmp) -> Result<bool> {
     let status = qmp.execute("query-status", json!({})).await?;
     // `paused`, and what QEMU itself halts: `io-error` when this computer's disk is full.
     Ok(status.get("running").and_then(Value::as_bool) == Some(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_speaks_ssh_counts_as_an_answer() {
+        for (says, greeted) in [("SSH-2.0-OpenSSH_10.0\r\n", true), ("HTTP/1.1 400\r\n", false), ("", false)] {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let server = tokio::spawn(async move {
+                let (mut client, _) = listener.accept().await.unwrap();
+                client.write_all(says.as_bytes()).await.unwrap();
+                // A guest whose sshd is not there yet leaves the connection open.
+                let _ = client.read(&mut [0]).await;
+            });
+            assert_eq!(greets(port).await, greeted, "{says}");
+            server.await.unwrap();
+        }
+    }
 }
