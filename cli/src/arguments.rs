@@ -199,6 +199,9 @@ pub struct Create {
     /// One more argument for QEMU (repeat; `--qemu-arg=-device --qemu-arg=...`)
     #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
     pub qemu_arguments: Vec<String>,
+    /// Boot, even where a saved state of a like machine could be gone on from (and leave none)
+    #[arg(long)]
+    pub no_warm: bool,
     /// The login name inside
     #[arg(long, value_name = "NAME", default_value = "docker")]
     pub ssh_user: String,

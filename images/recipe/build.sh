@@ -237,7 +237,7 @@ stage packages
 printf '%s\n' "$lines" >"$work/sources.list"
 include=$(grep -v '^#' "$here/packages" | xargs | tr ' ' ,)
 
-# The kernel and busybox are fetched and unpacked only: installed, they would bring tools that make an initrd.
+# The kernel, busybox and stunnel are fetched and unpacked only: installed, they would bring tools that make an initrd, and Perl.
 cat >"$work/fetch" <<'HOOK'
 #!/bin/sh
 set -eu
@@ -245,7 +245,7 @@ export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 cd "$2"
 kernel=$(apt-cache depends --important "$3" | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
 [ -n "$kernel" ] || { echo "no kernel behind $3" >&2; exit 1; }
-apt-get -o APT::Sandbox::User=root download "$kernel" busybox-static
+apt-get -o APT::Sandbox::User=root download "$kernel" busybox-static stunnel4
 HOOK
 chmod 755 "$work/fetch"
 cat >"$work/dpkg.cfg" <<'DPKG'
@@ -353,6 +353,7 @@ stage configure
 mkdir -p "$root/usr/lib/machine"
 cp "$here/guest" "$root/usr/lib/machine/guest"
 chmod 755 "$root/usr/lib/machine/guest"
+cp "$work/unpacked/usr/bin/stunnel4" "$root/usr/bin/stunnel4"
 chroot "$root" useradd --create-home --shell /bin/bash --gid docker --groups sudo docker
 /bin/sh "$here/configure" "$root"
 chroot "$root" dpkg-query -W -f '${Package}\t${Version}\t${Installed-Size}\n' >"$work/packages"
@@ -431,7 +432,7 @@ entry() {
     printf '{\n  "schema": 1,\n  "name": "machine",\n  "arch": "%s",\n  "suite": "%s",\n' "$arch" "$suite"
     printf '  "built": "%s",\n' "$(date -u -d "@$SOURCE_DATE_EPOCH" +%Y-%m-%dT%H:%M:%SZ)"
     printf '  "kernel_version": "%s",\n  "engine_version": "%s",\n' "$kernel_version" "$engine_version"
-    printf '  "kernel_args": "%s",\n  "files": {\n' "$kernel_args"
+    printf '  "kernel_args": "%s",\n  "channel": 1,\n  "files": {\n' "$kernel_args"
     entry disk.qcow2
     printf ',\n'
     entry vmlinuz

@@ -67,6 +67,9 @@ pub struct Image {
     pub engine_version: Option<String>,
     /// Version of the kernel inside (`6.12.48+deb13-amd64`), when it is known.
     pub kernel_version: Option<String>,
+    /// The version of the channel on which its guest service does what this computer asks for, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<u32>,
 }
 
 impl Arch {

@@ -23,6 +23,8 @@ pub(crate) struct Manifest {
     pub(crate) engine_version: Option<String>,
     #[serde(default)]
     pub(crate) kernel_args: String,
+    #[serde(default)]
+    pub(crate) channel: Option<u32>,
     pub(crate) files: BTreeMap<String, FileDigest>,
 }
 

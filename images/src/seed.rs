@@ -12,8 +12,9 @@ use machine_files as files;
 const SEED_VERSION: &str = "1\n";
 /// Disks of virtio-blk and of tar come in blocks, bytes.
 const BLOCK: usize = 512;
-/// The smallest disk made, bytes; the guest finds the end of the archive by itself.
-const SMALLEST: usize = 64 << 10;
+/// The smallest disk made, bytes; the guest finds the end of the archive by itself. All that is usual fits, so that a
+/// machine that goes on from another's saved state finds a disk of the size that it knows.
+const SMALLEST: usize = 256 << 10;
 
 /// A folder of this computer that the guest mounts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +75,28 @@ impl MachineSeed {
         Ok(disk)
     }
 
+    /// The disk of a template: what machines with these settings have in common before they are anybody's. Nothing of
+    /// this machine's identity is in it.
+    ///
+    /// # Errors
+    /// Fields that would mean something else in the guest.
+    pub fn to_template_disk(&self) -> Result<Vec<u8>> {
+        let line = |text: &str| format!("{}\n", text.trim_end());
+        let mut files = vec![
+            ("version", 0o644, SEED_VERSION.into()),
+            ("template", 0o644, "1\n".to_owned()),
+            ("user", 0o644, line(&self.user)),
+            ("docker/daemon.json", 0o644, line(&self.daemon_json)),
+        ];
+        if let Some(environment) = &self.engine_env {
+            files.push(("docker/engine.env", 0o600, line(environment)));
+        }
+        self.validate()?;
+        let mut disk = archive(files).context(|| "cannot make the seed of a template".into())?;
+        disk.resize(disk.len().next_multiple_of(BLOCK).max(SMALLEST), 0);
+        Ok(disk)
+    }
+
     fn to_tar(&self) -> Result<Vec<u8>> {
         self.validate()?;
         let shares = self.shares.iter().map(SeedShare::line).collect::<Result<String>>()?;
@@ -95,18 +118,7 @@ impl MachineSeed {
             files.push(("docker/engine.env", 0o600, line(environment)));
         }
         files.push(("shares", 0o644, shares));
-        let mut archive = tar::Builder::new(Vec::new());
-        for (name, mode, text) in files {
-            let mut header = tar::Header::new_ustar();
-            header.set_mode(mode);
-            header.set_mtime(0);
-            header.set_uid(0);
-            header.set_gid(0);
-            header.set_size(text.len() as u64);
-            let path = format!("seed/{name}");
-            archive.append_data(&mut header, &path, text.as_bytes()).context(|| format!("cannot add {path}"))?;
-        }
-        archive.into_inner().context(|| "cannot end the archive".into())
+        archive(files)
     }
 
     fn validate(&self) -> Result<()> {
@@ -139,6 +151,22 @@ impl MachineSeed {
         }
         Ok(())
     }
+}
+
+/// A tar of files below `seed/`: name, mode, text.
+fn archive(files: Vec<(&str, u32, String)>) -> Result<Vec<u8>> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (name, mode, text) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_mode(mode);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_size(text.len() as u64);
+        let path = format!("seed/{name}");
+        archive.append_data(&mut header, &path, text.as_bytes()).context(|| format!("cannot add {path}"))?;
+    }
+    archive.into_inner().context(|| "cannot end the archive".into())
 }
 
 impl SeedShare {
@@ -235,6 +263,16 @@ mod tests {
         assert_eq!(files["seed/shares"], "share0\t/home/né e\trw\nshare1\t/mnt\tro\n");
         let with_environment = MachineSeed { engine_env: Some("A=b".into()), ..seed() };
         assert_eq!(unpack(&with_environment.to_disk().unwrap())["seed/docker/engine.env"], "A=b\n");
+    }
+
+    #[test]
+    fn a_template_has_settings_and_nobodys_identity() {
+        let files = unpack(&seed().to_template_disk().unwrap());
+        let names: Vec<&str> = files.keys().map(|name| name.strip_prefix("seed/").unwrap()).collect();
+        assert_eq!(names, ["docker/daemon.json", "template", "user", "version"]);
+        assert_eq!((files["seed/user"].as_str(), files["seed/docker/daemon.json"].as_str()), ("docker\n", "{}\n"));
+        let another = MachineSeed { hostname: "other".into(), machine_id: "f".repeat(32), ..seed() };
+        assert_eq!(another.to_template_disk().unwrap(), seed().to_template_disk().unwrap());
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
     if !create.qemu_arguments.is_empty() {
         options.insert("arguments".into(), json!(create.qemu_arguments));
     }
+    if create.no_warm {
+        options.insert("warm".into(), json!(false));
+    }
     let environment = app.environment();
     let mut registry_mirrors = create.engine_registry_mirrors;
     if registry_mirrors.is_empty() {

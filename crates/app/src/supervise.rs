@@ -1,9 +1,13 @@
 //! `supervise`: the process of one running machine, from this side.
 
+use std::path::Path;
+
 use machine_core::{MachineName, MachineRecord, MachineRef, Result};
+use machine_qemu::{WarmStart, WarmStates};
 
 use crate::app::App;
 use crate::files;
+use crate::seed;
 
 impl App {
     /// Is the supervisor of a machine until that machine ends. Blocks. With `adopt_only` it starts nothing that does not run.
@@ -14,7 +18,11 @@ impl App {
         let record = self.store.load(name)?;
         let dir = self.store.folder(name);
         files::runtime_folder(&self.environment.runtime)?;
-        let config = self.qemu().supervise_config(MachineRef { record: &record, dir: &dir }, adopt_only)?;
+        let config = self.qemu().supervise_config(
+            MachineRef { record: &record, dir: &dir },
+            adopt_only,
+            self.warm_start(&record, &dir),
+        )?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -25,6 +33,17 @@ impl App {
                 () = self.keep_certificates_fresh(name) => Ok(()),
             }
         })
+    }
+
+    /// What a fresh machine of our own image needs to go on from a warm state; none where that cannot be composed: it boots.
+    fn warm_start(&self, record: &MachineRecord, dir: &Path) -> Option<WarmStart> {
+        let template_seed = seed::compose(record, dir).and_then(|seed| seed.to_template_disk()).ok()?;
+        Some(WarmStart { states: self.warm_states(), template_seed })
+    }
+
+    /// The cache of warm states: beside the images that they are of.
+    pub(crate) fn warm_states(&self) -> WarmStates {
+        WarmStates::at(self.environment.images.join(".warm"))
     }
 
     /// Gives a machine whose supervisor died a new one, without waiting for it: every command that looks at a machine does

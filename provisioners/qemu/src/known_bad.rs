@@ -13,6 +13,8 @@ pub enum Remedy {
     CpuModel(&'static str),
     /// The guest gets no more memory than this, MiB.
     MemoryAtMost(u64),
+    /// Its state is neither saved nor gone on from: every start is a boot.
+    Boot,
     /// Nothing but another version of QEMU (or of the host's system) helps: the user is told so.
     Upgrade,
 }
@@ -87,6 +89,46 @@ pub const KNOWN_BAD: &[KnownBad] = &[
         qemu_before: Some(Version::new(8, 0, 0)),
         guest: Some(Arch::Amd64),
         guest_kernel_from: Some(Version::new(6, 2, 0)),
+        ..ANYTHING
+    },
+    KnownBad {
+        id: "whpx-saved-states",
+        what: "WHPX cannot save the state of a guest's CPUs",
+        source: "target/i386/whpx/whpx-all.c of QEMU 2.12 to 10.1 adds a migration blocker (\"State blocked due to non-migratable CPUID \
+                 feature support, dirty memory tracking support, and XSAVE/XRSTOR support\"); not tried here",
+        remedy: Remedy::Boot,
+        advice: None,
+        accelerator: Accelerator::Whpx,
+        ..ANYTHING
+    },
+    KnownBad {
+        id: "tcg-states-in-files",
+        what: "QEMU saves states to plain files since 8.2",
+        source: "`file:` among the URIs of migration, QEMU 8.2 (https://wiki.qemu.org/ChangeLog/8.2)",
+        remedy: Remedy::Boot,
+        advice: None,
+        accelerator: Accelerator::Tcg,
+        qemu_before: Some(Version::new(8, 2, 0)),
+        ..ANYTHING
+    },
+    KnownBad {
+        id: "kvm-states-in-files",
+        what: "QEMU saves states to plain files since 8.2",
+        source: "`file:` among the URIs of migration, QEMU 8.2 (https://wiki.qemu.org/ChangeLog/8.2)",
+        remedy: Remedy::Boot,
+        advice: None,
+        accelerator: Accelerator::Kvm,
+        qemu_before: Some(Version::new(8, 2, 0)),
+        ..ANYTHING
+    },
+    KnownBad {
+        id: "hvf-states-in-files",
+        what: "QEMU saves states to plain files since 8.2",
+        source: "`file:` among the URIs of migration, QEMU 8.2 (https://wiki.qemu.org/ChangeLog/8.2)",
+        remedy: Remedy::Boot,
+        advice: None,
+        accelerator: Accelerator::Hvf,
+        qemu_before: Some(Version::new(8, 2, 0)),
         ..ANYTHING
     },
     KnownBad {

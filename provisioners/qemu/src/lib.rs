@@ -27,6 +27,7 @@ mod trial;
 mod usernet;
 mod verdict;
 mod verdict_file;
+mod warm;
 
 pub use facts::{Accelerator, DeviceFact, HostFacts, HostOs, QemuFacts, Version};
 pub use known_bad::{KNOWN_BAD, KnownBad, Remedy, Situation, matches as known_bad, oldest_supported};
@@ -42,6 +43,7 @@ pub use last_exit::LastExit;
 pub use machine_files::MachineFiles;
 pub use process_identity::ProcessIdentity;
 pub use run_file::{Ports, RunFile};
-pub use supervisor::{ImageLookup, SuperviseConfig, supervise};
+pub use supervisor::{ImageLookup, SuperviseConfig, WarmStart, supervise};
 pub use trial::try_acceleration;
 pub use verdict_file::load_verdicts;
+pub use warm::{WarmRow, WarmStates};

@@ -39,6 +39,16 @@ impl MachineFiles {
         self.dir.join("seed.img")
     }
 
+    /// The seed disk of a start that leaves a warm state: a template's at first, then the machine's own.
+    pub(crate) fn first_seed(&self) -> PathBuf {
+        self.dir.join("first-seed.img")
+    }
+
+    /// There from the making of the disks until the machine is about to be somebody's: until then they may be made again.
+    pub(crate) fn fresh_mark(&self) -> PathBuf {
+        fresh_mark(&self.dir)
+    }
+
     /// The serial console's output; appended.
     pub fn serial_log(&self) -> PathBuf {
         self.dir.join("serial.log")
@@ -84,6 +94,11 @@ impl MachineFiles {
         self.runtime.join("qmp")
     }
 
+    /// The channel to the guest service.
+    pub fn channel_socket(&self) -> PathBuf {
+        self.runtime.join("channel")
+    }
+
     /// The supervisor's control socket; a named pipe on Windows.
     pub fn control_socket(&self) -> PathBuf {
         if cfg!(windows) {
@@ -101,6 +116,7 @@ impl MachineFiles {
             seed: self.seed(),
             serial_log: self.serial_log(),
             qmp_socket: self.qmp_socket(),
+            channel_socket: self.channel_socket(),
             vars: None,
         }
     }
@@ -142,7 +158,7 @@ impl MachineFiles {
     /// # Errors
     /// When something else than our sockets is in there, or it may not be removed.
     pub fn remove_runtime(&self) -> Result<()> {
-        let mut sockets = vec![self.qmp_socket()];
+        let mut sockets = vec![self.qmp_socket(), self.channel_socket()];
         if !cfg!(windows) {
             sockets.push(self.control_socket());
         }
@@ -180,6 +196,10 @@ pub(crate) fn os_disk(dir: &Path) -> PathBuf {
 
 pub(crate) fn data_disk(dir: &Path) -> PathBuf {
     dir.join("data.qcow2")
+}
+
+pub(crate) fn fresh_mark(dir: &Path) -> PathBuf {
+    dir.join("fresh")
 }
 
 pub(crate) fn run_file(dir: &Path) -> PathBuf {

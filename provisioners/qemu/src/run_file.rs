@@ -49,6 +49,9 @@ pub struct RunFile {
     pub accelerator: Option<Accelerator>,
     /// The value of `-cpu`; unknown likewise.
     pub cpu_model: Option<String>,
+    /// The guest has begun as nobody's machine, and may not know yet whose it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub awaits_identity: bool,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// QEMU's monitor.
@@ -97,6 +100,7 @@ mod tests {
             ports: Some(Ports { ssh: 1022, engine: 1376 }),
             accelerator: Some(Accelerator::Tcg),
             cpu_model: Some("max".into()),
+            awaits_identity: false,
             warnings: vec!["slow mode".into()],
             qmp_socket: "/run/q".into(),
             control_socket: "/run/c".into(),

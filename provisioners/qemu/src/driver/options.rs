@@ -14,6 +14,8 @@ pub(crate) struct QemuOptions {
     accelerator: Option<String>,
     /// More arguments for QEMU, as they are.
     pub(crate) arguments: Vec<String>,
+    /// Whether its first start may go on from a warm state; yes when nothing is said.
+    pub(crate) warm: Option<bool>,
 }
 
 impl QemuOptions {
@@ -25,7 +27,7 @@ impl QemuOptions {
         Self::deserialize(Value::Object(spec.options.clone())).map_err(|error| {
             Error::new(Code::Usage, "a setting of the driver \"qemu\" is wrong")
                 .because(error)
-                .hint("it knows \"accelerator\" (auto, kvm, hvf, whpx, tcg) and \"arguments\" (a list of texts)")
+                .hint("it knows \"accelerator\" (auto, kvm, hvf, whpx, tcg), \"arguments\" (a list of texts) and \"warm\" (true, false)")
         })
     }
 

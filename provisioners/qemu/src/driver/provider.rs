@@ -23,12 +23,12 @@ use crate::disk::DiskTool;
 use crate::facts::HostFacts;
 use crate::last_exit::LastExit;
 use crate::log_tail;
-use crate::machine_files::{MachineFiles, data_disk, os_disk};
+use crate::machine_files::{MachineFiles, data_disk, fresh_mark, os_disk};
 use crate::probe::Search;
 use crate::qemu_process::QemuProcess;
 use crate::run_file::RunFile;
 use crate::shutdown::Shutdown;
-use crate::supervisor::{ImageLookup, SuperviseConfig};
+use crate::supervisor::{ImageLookup, SuperviseConfig, WarmStart};
 use crate::verdict_file::load_verdicts;
 
 /// Our own image, which is meant when none is named.
@@ -36,7 +36,7 @@ const OWN_IMAGE: &str = "machine";
 /// How long a supervisor may take from its launch until it listens.
 const LISTEN: Duration = Duration::from_secs(15);
 /// How long a machine may take to run. The supervisor's own limits are shorter; this is for one that hangs.
-const RUNNING: Duration = Duration::from_secs(150);
+const RUNNING: Duration = Duration::from_secs(600);
 /// How long a supervisor may take to say how its machine is.
 const STATUS: Duration = Duration::from_millis(500);
 /// What a stop may take beyond its deadline: `quit`, then SIGKILL.
@@ -81,11 +81,17 @@ impl QemuDriver {
         Self { config }
     }
 
-    /// What [`crate::supervise`] needs for `machine`; with `adopt_only` it starts nothing.
+    /// What [`crate::supervise`] needs for `machine`; with `adopt_only` it starts nothing. `warm` is used unless the machine's
+    /// settings forbid it.
     ///
     /// # Errors
     /// For a machine that has no disks yet, or whose settings cannot be understood.
-    pub fn supervise_config(&self, machine: MachineRef<'_>, adopt_only: bool) -> Result<SuperviseConfig> {
+    pub fn supervise_config(
+        &self,
+        machine: MachineRef<'_>,
+        adopt_only: bool,
+        warm: Option<WarmStart>,
+    ) -> Result<SuperviseConfig> {
         let state = DriverState::required(machine.record)?;
         let spec = &machine.record.spec;
         let options = QemuOptions::of(spec)?;
@@ -107,6 +113,8 @@ impl QemuDriver {
             ports: state.ports,
             search: self.config.search.clone(),
             verdicts: self.config.verdicts.clone(),
+            disk_mib: spec.disk_mib,
+            warm: warm.filter(|_| options.warm != Some(false)),
             adopt_only,
         })
     }
@@ -236,6 +244,8 @@ impl Driver for QemuDriver {
         }
         tool.create_overlay(&state.base_disk, &image.format, &overlay).await?;
         tool.create_empty(&data, spec.disk_mib).await?;
+        let mark = fresh_mark(machine.dir);
+        machine_files::write_whole(&mark, b"", machine_files::PRIVATE)?;
         state.to_value()
     }
 

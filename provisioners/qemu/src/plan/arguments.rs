@@ -97,6 +97,13 @@ pub fn arguments(
         line.add("-device", "vmgenid,guid=auto");
     }
 
+    // What the guest service is asked over. A console, not a bare port: that would look closed to the guest whenever nobody
+    // is connected here.
+    let channel = escaped(text(&paths.channel_socket)?);
+    line.add("-chardev", format!("socket,id=channel,path={channel},server=on,wait=off"));
+    line.add("-device", "virtio-serial-pci,max_ports=2");
+    line.add("-device", "virtconsole,chardev=channel");
+
     line.add("-chardev", format!("file,id=serial,path={},append=on", escaped(text(&paths.serial_log)?)));
     line.add("-serial", "chardev:serial");
     line.add("-chardev", format!("socket,id=qmp,path={},server=on,wait=off", escaped(text(&paths.qmp_socket)?)));

@@ -35,6 +35,8 @@ pub struct MachinePaths {
     pub serial_log: PathBuf,
     /// QEMU's control socket; its folder must be this user's alone.
     pub qmp_socket: PathBuf,
+    /// The socket of the channel to the guest service, in the same folder.
+    pub channel_socket: PathBuf,
     /// The UEFI variables, a qcow2 file (a raw one prevents snapshots); none: the firmware starts afresh each time.
     pub vars: Option<PathBuf>,
 }
@@ -109,7 +111,8 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan> {
                 }
                 memory_mib = limit;
             }
-            Remedy::Upgrade => {}
+            // What keeps states from being saved is asked for where that is decided.
+            Remedy::Upgrade | Remedy::Boot => {}
         }
         if let Some(advice) = known.advice {
             warnings.push(format!("QEMU {}: {}; {advice}", qemu.version, known.what));

@@ -79,6 +79,7 @@ pub(super) fn ours(arch: Arch, folder: &str) -> Image {
         },
         seed: SeedKind::Machine,
         engine_version: Some("26.1.5".into()),
+        channel: None,
         kernel_version: Some("6.12.48+deb13-amd64".into()),
     }
 }
@@ -101,6 +102,7 @@ pub(super) fn files(folder: &str, separator: &str) -> MachinePaths {
         seed: file("seed.img"),
         serial_log: file("serial.log"),
         qmp_socket: file("qmp.sock"),
+        channel_socket: file("channel.sock"),
         vars: None,
     }
 }

@@ -7,10 +7,11 @@ use machine_core::Result;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
+use super::beginning::{self, Beginning, Hands};
 use super::bring_up::{Monitor, Trial, forward_ports, is_paused};
 use super::obituary::Evidence;
 use super::run::{Attended, Ended, Run, Supervisor};
-use crate::control::{Command, RunState};
+use crate::control::{Command, Notices, RunState};
 use crate::last_exit::LastExit;
 use crate::log_tail;
 use crate::qemu_process::{Exited, QemuProcess};
@@ -26,10 +27,11 @@ const YOUTH: Duration = Duration::from_secs(60);
 
 /// What came of bringing a machine up.
 enum Up {
-    Ready { ports: Ports, taken: Vec<u16>, paused: bool },
+    Ready { ports: Ports, taken: Vec<u16>, paused: bool, unidentified: bool },
     Exited(Exited),
     Wanted(Command),
     BadAccelerator(String),
+    NotWarm(String),
 }
 
 impl Supervisor<'_> {
@@ -46,8 +48,9 @@ impl Supervisor<'_> {
             board.status.warnings.clone_from(&file.warnings);
         });
         let mut monitor = None;
-        match self.bring_up(process, &mut monitor, run).await? {
-            Up::Ready { ports, taken, paused } => {
+        let awaits_identity = file.awaits_identity;
+        match self.bring_up(process, &mut monitor, run, awaits_identity).await? {
+            Up::Ready { ports, taken, paused, unidentified } => {
                 if let Some(started) = run.started.filter(|started| started.on_trial()) {
                     self.remember(started.facts, started.plan.accelerator, true, "the guest's kernel ran");
                 }
@@ -63,7 +66,11 @@ impl Supervisor<'_> {
                     file.warnings.push(text);
                 }
                 file.ports = Some(ports);
+                file.awaits_identity = unidentified;
                 file.write(&self.config.dir)?;
+                if awaits_identity {
+                    beginning::grow_later(self.config);
+                }
                 self.board.send_modify(|board| {
                     board.status.ports = Some(ports);
                     board.status.warnings.clone_from(&file.warnings);
@@ -77,17 +84,32 @@ impl Supervisor<'_> {
                 process.end().await?;
                 Ok(Attended::BadAccelerator(reason))
             }
+            Up::NotWarm(reason) => {
+                process.end().await?;
+                Ok(Attended::NotWarm(reason))
+            }
             Up::Exited(exited) => match self.blame_accelerator(exited, run) {
                 Some(reason) => Ok(Attended::BadAccelerator(reason)),
-                None => Ok(Attended::Over(self.ended_by_itself(exited, monitor, None, run).await)),
+                None => {
+                    let ended = self.ended_by_itself(exited, monitor, None, run).await;
+                    let warm = run.started.is_some_and(|started| matches!(started.beginning, Beginning::Warm(..)));
+                    Ok(if warm { Attended::NotWarm(ended.exit.reason) } else { Attended::Over(ended) })
+                }
             },
         }
     }
 
     /// Connects, forwards ports, and waits for the guest's kernel where the accelerator is on trial; all that while QEMU
     /// may end and commands may come. What was connected by then is in `monitor`.
-    async fn bring_up(&mut self, process: &mut QemuProcess, monitor: &mut Option<Monitor>, run: Run<'_>) -> Result<Up> {
+    async fn bring_up(
+        &mut self,
+        process: &mut QemuProcess,
+        monitor: &mut Option<Monitor>,
+        run: Run<'_>,
+        awaits_identity: bool,
+    ) -> Result<Up> {
         let config = self.config;
+        let (notices, log_notices) = (self.notices.clone(), self.notices.clone());
         let trial = run.started.filter(|started| started.on_trial()).map(|started| Trial {
             accelerator: started.plan.accelerator,
             direct_boot: started.direct_boot,
@@ -106,7 +128,17 @@ impl Supervisor<'_> {
             {
                 return Ok(Up::BadAccelerator(reason));
             }
-            Ok(Up::Ready { ports, taken, paused: is_paused(&monitor.qmp).await? })
+            let hands = Hands { config, qmp: &monitor.qmp, notices };
+            let mut unidentified = false;
+            if awaits_identity && let Err(error) = somebody(&hands, run, &log_notices).await {
+                if run.started.is_some() {
+                    return Ok(Up::NotWarm(error.to_string()));
+                }
+                // Whoever started it did not come to the end; the next supervisor tries again.
+                tracing::warn!(%error, "the machine was not told who it is");
+                unidentified = true;
+            }
+            Ok(Up::Ready { ports, taken, paused: is_paused(&monitor.qmp).await?, unidentified })
         };
         let failed = tokio::select! {
             exited = process.exited() => return Ok(Up::Exited(exited)),
@@ -247,6 +279,27 @@ impl Supervisor<'_> {
         match decision {
             Decision::Bad(reason) => Some(reason),
             Decision::Works | Decision::Wait => None,
+        }
+    }
+}
+
+/// Makes the guest the machine, however it began.
+async fn somebody(hands: &Hands<'_>, run: Run<'_>, notices: &Notices) -> Result<()> {
+    match run.started.map(|started| started.beginning) {
+        Some(Beginning::Warm(_, saved)) => hands.go_on_from(saved).await,
+        Some(Beginning::Template(shape)) => {
+            let Some(warm) = &hands.config.warm else { return Ok(()) };
+            if let Some(why) = hands.become_somebody(shape, &warm.states).await? {
+                // The machine is none the worse for it.
+                tracing::warn!(why, "no warm state was saved");
+                let _ = notices.send(format!("no warm state was saved: {why}"));
+            }
+            Ok(())
+        }
+        // The supervisor before this one was lost while it told the guest.
+        Some(Beginning::Boot) | None => {
+            hands.qmp.execute("cont", json!({})).await?;
+            hands.identify().await
         }
     }
 }

@@ -11,9 +11,19 @@ use crate::machine_files::MachineFiles;
 use crate::plan::AcceleratorChoice;
 use crate::probe::Search;
 use crate::run_file::Ports;
+use crate::warm::WarmStates;
 
 /// Finds an image by a name or by the SHA-256 of its disk: only one that is whole and on this computer.
 pub type ImageLookup = Arc<dyn Fn(&str) -> Result<Image> + Send + Sync>;
+
+/// What a start from a warm state needs.
+#[derive(Clone)]
+pub struct WarmStart {
+    /// Where such states are kept.
+    pub states: WarmStates,
+    /// The seed disk of a template with this machine's settings.
+    pub template_seed: Vec<u8>,
+}
 
 /// One machine, as its supervisor needs to know it.
 #[derive(Clone)]
@@ -44,6 +54,10 @@ pub struct SuperviseConfig {
     pub search: Search,
     /// The file that remembers which accelerators work here.
     pub verdicts: PathBuf,
+    /// The size of the disk of containers, MiB.
+    pub disk_mib: u64,
+    /// Where a fresh machine may go on from instead of booting; none: it boots.
+    pub warm: Option<WarmStart>,
     /// Only looks after a QEMU that runs already: where there is none, nothing is started.
     pub adopt_only: bool,
 }

@@ -1,11 +1,12 @@
 //! The process of one running machine.
 
 mod attend;
+mod beginning;
 mod bring_up;
 mod config;
 mod lifecycle;
 mod obituary;
 mod run;
 
-pub use config::{ImageLookup, SuperviseConfig};
+pub use config::{ImageLookup, SuperviseConfig, WarmStart};
 pub use lifecycle::supervise;

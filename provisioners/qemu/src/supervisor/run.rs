@@ -7,18 +7,24 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use super::beginning::{self, Beginning};
 use super::config::SuperviseConfig;
 use crate::control::{Board, Command, Notices, Reply, RunState};
+use crate::disk::DiskTool;
 use crate::event_log::EventLog;
 use crate::facts::{Accelerator, HostFacts};
 use crate::last_exit::LastExit;
 use crate::log_tail;
-use crate::plan::{AcceleratorChoice, Plan, PlanInput, plan};
+use crate::machine_files::gone;
+use crate::plan::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan as plan_of};
 use crate::process_identity::{ProcessIdentity, find_by_token};
 use crate::qemu_process::QemuProcess;
 use crate::run_file::{RUN_SCHEMA, RunFile};
 use crate::verdict::{Verdict, VerdictKey, Verdicts};
 use crate::verdict_file;
+use crate::warm::Shape;
+
+static NO_VERDICTS: Verdicts = Verdicts { entries: Vec::new() };
 
 /// How a run ended.
 #[derive(Debug)]
@@ -32,6 +38,8 @@ pub(super) enum Attended {
     Over(Ended),
     /// The accelerator does not work here.
     BadAccelerator(String),
+    /// The guest did not come to run as nobody's machine, or from a warm state.
+    NotWarm(String),
 }
 
 /// What a run is judged by.
@@ -53,6 +61,8 @@ pub(super) struct Started<'a> {
     pub(super) direct_boot: bool,
     /// The accelerator has worked here before: the guest's silence says nothing against it.
     pub(super) proved: bool,
+    /// How the guest comes to run.
+    pub(super) beginning: &'a Beginning,
     /// What was tried before this and seemed not to work, and why.
     pub(super) blamed: Option<&'a (Accelerator, String)>,
 }
@@ -60,7 +70,8 @@ pub(super) struct Started<'a> {
 impl Started<'_> {
     /// Whether the guest's first words decide about the accelerator.
     pub(super) fn on_trial(&self) -> bool {
-        self.plan.accelerator.is_hardware() && !self.proved
+        // A state says that it worked when that was saved, and its guest's kernel has said its first words long ago.
+        self.plan.accelerator.is_hardware() && !self.proved && !matches!(self.beginning, Beginning::Warm(..))
     }
 }
 
@@ -89,8 +100,12 @@ impl<'a> Supervisor<'a> {
     /// # Errors
     /// Why it could not be started, or adopted; an orphan that cannot be adopted is left running.
     pub(crate) async fn run(&mut self) -> Result<Ended> {
-        if let Some((process, file)) = self.find_orphan().await? {
-            return self.adopt(process, file).await;
+        let mut fresh = self.config.files.fresh_mark().exists();
+        match self.find_orphan().await? {
+            // It is nobody's yet: what has a supervisor from its first moment is better than one that was lost half-way.
+            Some((mut process, _)) if fresh => process.end().await?,
+            Some((process, file)) => return self.adopt(process, file).await,
+            None => {}
         }
         if self.config.adopt_only {
             // It ended meanwhile, or somebody ended it: to start it again is nobody's wish.
@@ -108,32 +123,75 @@ impl<'a> Supervisor<'a> {
         let facts = tokio::task::spawn_blocking(move || crate::probe::probe(&search, arch))
             .await
             .context(|| "cannot look for QEMU".into())??;
-        let paths = self.config.files.for_qemu();
-        let planned = |accelerator: AcceleratorChoice, verdicts: &Verdicts| {
-            plan(&PlanInput {
-                facts: &facts,
-                machine: &self.config.machine,
-                cpus: self.config.cpus,
-                memory_mib: self.config.memory_mib,
-                image: &image,
-                paths: &paths,
-                token: &self.config.token,
-                accelerator,
-                verdicts,
-                extra_arguments: &self.config.extra_arguments,
-            })
-        };
-        let direct_boot = matches!(image.boot, Boot::Direct { .. });
         let config = self.config;
+        let paths = config.files.for_qemu();
+        let first_paths = MachinePaths { seed: config.files.first_seed(), ..paths.clone() };
+        let base = PlanInput {
+            facts: &facts,
+            machine: &config.machine,
+            cpus: config.cpus,
+            memory_mib: config.memory_mib,
+            image: &image,
+            paths: &paths,
+            token: &config.token,
+            accelerator: config.accelerator,
+            verdicts: &NO_VERDICTS,
+            extra_arguments: &config.extra_arguments,
+        };
+        let planned = |accelerator, verdicts: &Verdicts| plan_of(&PlanInput { accelerator, verdicts, ..base });
+        let direct_boot = matches!(image.boot, Boot::Direct { .. });
+        if !fresh {
+            gone(std::fs::remove_file(config.files.first_seed()))
+                .context(|| format!("cannot remove {}", config.files.first_seed().display()))?;
+        }
+        let mut may_be_warm = true;
         let mut verdicts = verdict_file::load_verdicts(&config.verdicts);
         let mut plan = planned(config.accelerator, &verdicts)?;
         let mut blamed = None;
         loop {
             let proved = verdicts.about(plan.accelerator, &facts).is_some_and(|verdict| verdict.works);
-            let started = Started { plan: &plan, facts: &facts, direct_boot, proved, blamed: blamed.as_ref() };
+            let (beginning, why) =
+                if fresh && may_be_warm { Beginning::choose(config, &base, &plan) } else { (Beginning::Boot, None) };
+            let mut adapted = plan.clone();
+            if fresh {
+                self.event("beginning", &beginning::event(&beginning, why.as_deref()));
+                let tool = DiskTool::new(facts.qemu.as_ref().map(|qemu| qemu.img.clone()).unwrap_or_default());
+                if let Err(error) = beginning.make_disks(config, &image, &tool).await {
+                    let Some(shape) = beginning.shape() else { return Err(error) };
+                    self.not_warm(shape, &error.to_string());
+                    may_be_warm = false;
+                    continue;
+                }
+                if let Beginning::Template(_) = beginning {
+                    let accelerator = AcceleratorChoice::Only(plan.accelerator);
+                    adapted.arguments = plan_of(&PlanInput { paths: &first_paths, accelerator, ..base })?.arguments;
+                }
+                adapted = beginning.adapt(adapted, config);
+                if !beginning.awaits_identity() {
+                    beginning::no_longer_fresh(config)?;
+                    fresh = false;
+                }
+            }
+            let started = Started {
+                plan: &adapted,
+                facts: &facts,
+                direct_boot,
+                proved,
+                beginning: &beginning,
+                blamed: blamed.as_ref(),
+            };
             let reason = match self.start(&started).await? {
                 Attended::Over(ended) => return Ok(ended),
                 Attended::BadAccelerator(reason) => reason,
+                Attended::NotWarm(reason) => {
+                    if let Some(shape) = beginning.shape() {
+                        self.not_warm(shape, &reason);
+                    }
+                    // Nobody has used it: it begins again, on new disks.
+                    fresh = true;
+                    may_be_warm = false;
+                    continue;
+                }
             };
             let bad = plan.accelerator;
             let Some(fallback) = plan.fallback else {
@@ -199,7 +257,7 @@ impl<'a> Supervisor<'a> {
             error.within(format!("QEMU (process {pid}) runs, but cannot be adopted")).hint("`machine kill` ends it")
         })? {
             Attended::Over(ended) => Ok(ended),
-            Attended::BadAccelerator(reason) => Err(Error::other(reason)),
+            Attended::BadAccelerator(reason) | Attended::NotWarm(reason) => Err(Error::other(reason)),
         }
     }
 
@@ -213,7 +271,8 @@ impl<'a> Supervisor<'a> {
         let fields = json!({ "program": plan.program, "arguments": plan.arguments, "accelerator": plan.accelerator });
         self.event("starting", &fields);
         let mut process = QemuProcess::start(plan, &config.token, &config.dir, &config.files.qemu_log()).await?;
-        let file = self.run_file(process.identity(), Some(plan));
+        let mut file = self.run_file(process.identity(), Some(plan));
+        file.awaits_identity = started.beginning.awaits_identity();
         let attended = match file.write(&config.dir) {
             Ok(()) => self.attend(&mut process, file, run).await,
             Err(error) => Err(error),
@@ -231,6 +290,14 @@ impl<'a> Supervisor<'a> {
         if let Some(verdict) = verdict(facts, accelerator, works, reason) {
             verdict_file::remember(&self.config.verdicts, verdict);
         }
+    }
+
+    fn not_warm(&mut self, shape: &Shape, reason: &str) {
+        if let Some(warm) = &self.config.warm {
+            warm.states.failed(shape, reason);
+        }
+        self.event("not warm", &json!({ "shape": shape, "because": reason }));
+        self.say("the warm state could not be used: booting");
     }
 
     fn run_of<'r>(&self, started: Option<&'r Started<'r>>) -> Run<'r> {
@@ -251,6 +318,7 @@ impl<'a> Supervisor<'a> {
             ports: None,
             accelerator: plan.map(|plan| plan.accelerator),
             cpu_model: plan.map(|plan| plan.cpu_model.clone()),
+            awaits_identity: false,
             warnings: plan.map(|plan| plan.warnings.clone()).unwrap_or_default(),
             qmp_socket: self.config.files.qmp_socket(),
             control_socket: self.config.files.control_socket(),

@@ -215,6 +215,7 @@ fn driver(root: &Path, behaviour: &Behaviour) -> QemuDriver {
         boot: Boot::Direct { kernel: root.join("vmlinuz"), initrd: root.join("initrd"), args: "console=ttyS0".into() },
         seed: SeedKind::Machine,
         engine_version: None,
+        channel: None,
         kernel_version: None,
     };
     QemuDriver::new(QemuConfig {
@@ -259,7 +260,7 @@ pub fn supervise() {
     let record = MachineRecord::parse(&std::fs::read(dir.join("machine.json")).unwrap()).unwrap();
     let driver = driver(&root, &Behaviour::default());
     let adopt_only = std::env::var_os(ADOPT_ONLY).is_some();
-    let config = driver.supervise_config(MachineRef { record: &record, dir: &dir }, adopt_only).unwrap();
+    let config = driver.supervise_config(MachineRef { record: &record, dir: &dir }, adopt_only, None).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if let Err(error) = runtime.block_on(machine_supervise(config)) {
         eprintln!("{error:?}");

@@ -1,0 +1,13 @@
+//! Warm states: a guest that has booted and whose engine runs, saved before it was anybody's machine. Later machines of the
+//! same shape go on from there instead of booting.
+
+mod cache;
+mod channel;
+mod migration;
+mod shape;
+
+pub(crate) use cache::{NewState, SavedState};
+pub use cache::{WarmRow, WarmStates};
+pub(crate) use channel::{Channel, Request};
+pub(crate) use migration::{load, save};
+pub(crate) use shape::{Shape, TEMPLATE_DISK_MIB};
