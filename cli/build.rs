@@ -1,6 +1,5 @@
 //! Links the unwinder into the binary on Linux: one shared library less for the loader of a program that runs at every
 //! prompt (a tenth of what `machine env` takes).
-#![expect(clippy::print_stdout, reason = "the way to talk to cargo")]
 
 use std::env;
 use std::path::PathBuf;

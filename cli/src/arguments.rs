@@ -141,6 +141,8 @@ pub enum Command {
     Status(OneMachine),
     /// Shut machines down
     Stop(Stop),
+    /// Save the memory of machines to disk and turn them off; `start` goes on where they were
+    Suspend(SomeMachines),
     /// Print the address of a machine's engine
     Url(OneMachine),
     /// Print this program's version, or that of a machine's engine
@@ -289,6 +291,8 @@ pub enum Image {
         #[arg(long)]
         in_machine: bool,
     },
+    /// Remove all warm states (`image ls` shows them); the next machines boot, and leave others
+    Prune,
     /// Remove an image that no machine uses
     Rm {
         /// Its name, or the beginning of its digest

@@ -29,6 +29,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Start(power) => power::start(app, &power, manner),
         Command::Status(one) => list::status(app, one.name.as_deref()),
         Command::Stop(stop) => power::stop(app, &stop, manner),
+        Command::Suspend(some) => power::suspend(app, &some.names, manner),
         Command::Url(one) => connection::url(app, one.name.as_deref()),
         Command::Version(version) => version::run(app, &version),
         Command::Completions { shell } => version::completions(shell),

@@ -94,6 +94,11 @@ impl Scene {
         PathBuf::from(&self.environment[OsStr::new("MACHINE_STORAGE_PATH")])
     }
 
+    /// The image store.
+    pub fn images(&self) -> PathBuf {
+        PathBuf::from(&self.environment[OsStr::new("MACHINE_IMAGE_PATH")])
+    }
+
     /// The folder of a machine.
     pub fn folder(&self, machine: &str) -> PathBuf {
         self.store().join("machines").join(machine)

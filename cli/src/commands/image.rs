@@ -35,6 +35,13 @@ pub fn run(app: &App, command: Image, manner: Manner) -> Result<i32> {
             shown.finish(&result);
             taken_in(&result?, &shown);
         }
+        Image::Prune => {
+            let removed = app.prune_images()?;
+            for state in &removed {
+                eprintln!("Removed the warm state of {}", state.title);
+            }
+            eprintln!("Freed {}", bytes(removed.iter().map(|state| state.bytes).sum()));
+        }
         Image::Rm { name } => eprintln!("Removed image {}", app.remove_image(&name)?),
         Image::Show { name } => print_json(&app.show_image(&name)?),
     }
@@ -59,7 +66,19 @@ fn text(images: &[ImageWords]) -> String {
             ]
         })
         .collect();
-    table::layout(&["NAME", "DIGEST", "ARCH", "SIZE", "ENGINE", "STATUS"], &cells)
+    let mut text = table::layout(&["NAME", "DIGEST", "ARCH", "SIZE", "ENGINE", "STATUS"], &cells);
+    let warm: Vec<Vec<String>> = images
+        .iter()
+        .flat_map(|image| &image.warm)
+        .map(|state| {
+            vec![state.title.clone(), bytes(state.bytes), state.used.strftime("%Y-%m-%d %H:%M UTC").to_string()]
+        })
+        .collect();
+    if !warm.is_empty() {
+        text.push_str("\n\n");
+        text.push_str(&table::layout(&["WARM STATE", "SIZE", "LAST USED"], &warm));
+    }
+    text
 }
 
 fn status(image: &ImageWords) -> String {

@@ -1,4 +1,4 @@
-//! start, stop, restart, kill, regenerate-certs.
+//! start, stop, restart, suspend, kill, regenerate-certs.
 
 use std::time::Duration;
 
@@ -61,6 +61,16 @@ pub fn restart(app: &App, power: &Power, manner: Manner) -> Result<i32> {
         shown.finish(&result);
         result?;
         shown.say(&format!("Machine \"{name}\" was restarted."));
+        Ok(())
+    })
+}
+
+pub fn suspend(app: &App, names: &[String], manner: Manner) -> Result<i32> {
+    each(app, names, manner, move |app, name, shown| async move {
+        let result = app.suspend(&name, &shown.reporter).await;
+        shown.finish(&result);
+        result?;
+        shown.say(&format!("Machine \"{name}\" was suspended; `machine start {name}` goes on."));
         Ok(())
     })
 }

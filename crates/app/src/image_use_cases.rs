@@ -6,6 +6,7 @@ use machine_core::{Code, Error, MachineName, MachineRecord, MachineSpec, Reporte
 use machine_images::{
     Arch, Cancel, Catalog, Image, ImageRow, ImportOptions, OWN_IMAGE, Patience, RecipeOptions, StoredImage,
 };
+use machine_qemu::WarmRow;
 use serde::Serialize;
 
 use crate::app::App;
@@ -29,6 +30,8 @@ pub struct ImageWords {
     pub current: bool,
     /// The machines that need it.
     pub machines: Vec<String>,
+    /// Saved states of it, from which new machines begin instead of booting.
+    pub warm: Vec<WarmRow>,
     /// Where it can be downloaded, for one that is not here.
     pub url: Option<String>,
     /// What is wrong with it.
@@ -102,6 +105,7 @@ impl App {
                 engine_version: None,
                 current: false,
                 machines: Vec::new(),
+                warm: Vec::new(),
                 url: Some(entry.url.clone()),
                 error: None,
             });
@@ -111,7 +115,9 @@ impl App {
 
     fn words(&self, row: &ImageRow) -> ImageWords {
         let stored = row.image.as_ref().ok();
+        let of_it = |warm: &WarmRow| stored.is_some_and(|stored| stored.image.digest == warm.image_digest);
         ImageWords {
+            warm: self.warm_states().list().into_iter().filter(of_it).collect(),
             name: stored.map_or_else(|| row.reference.clone(), |stored| stored.image.name.clone()),
             digest: stored.map(|stored| stored.image.digest[..12].to_owned()),
             arch: stored.map(|stored| stored.image.arch),
@@ -200,7 +206,18 @@ impl App {
         // Machines that cannot be listed may need it.
         self.store.names()?;
         let removed = self.image_store()?.remove(reference, &|digest| self.machines_of(digest))?;
+        if let Ok(stored) = &removed.image {
+            self.warm_states().remove(|warm| warm.image_digest == stored.image.digest)?;
+        }
         Ok(removed.reference)
+    }
+
+    /// Removes all warm states: the next machine of each shape boots and leaves another. Returns those removed.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn prune_images(&self) -> Result<Vec<WarmRow>> {
+        self.warm_states().remove(|_| true)
     }
 
     /// Everything known of an image.

@@ -90,21 +90,50 @@ impl App {
         let driver = self.driver(&record.driver)?;
         if !matches!(
             self.look(&*driver, &record).await,
-            MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing
+            MachineState::Stopped | MachineState::Saved | MachineState::Broken(_) | MachineState::Missing
         ) {
             self.end(record, Some(deadline), reporter).await?;
         }
         self.start_locked(self.store.load(name)?, wait, reporter).await
     }
 
+    /// Saves the memory of a machine and turns it off; its next start goes on where it was.
+    ///
+    /// # Errors
+    /// One that does not run, or why its memory cannot be saved: it then goes on.
+    pub async fn suspend(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+        let _lock = self.lock(name, reporter).await?;
+        let record = self.complete_record(name)?;
+        let driver = self.driver(&record.driver)?;
+        match self.look(&*driver, &record).await {
+            MachineState::Running | MachineState::Paused => {}
+            MachineState::Saved => return Err(Error::other(format!("Machine \"{name}\" is already suspended."))),
+            _ => return Err(Self::not_running(name)),
+        }
+        let dir = self.store.folder(name);
+        let record = Mutex::new(record);
+        let journal = self.journal(&record, reporter);
+        let snapshot = journal.snapshot();
+        reporter.stage("suspend", format!("Suspending {name}"));
+        driver
+            .suspend(journal.work(&snapshot, &dir))
+            .await
+            .map_err(|error| error.within(format!("machine {:?} was not suspended", name.as_str())))
+    }
+
     async fn end(&self, record: MachineRecord, deadline: Option<Duration>, reporter: &Reporter) -> Result<Ended> {
         let name = record.name.clone();
         let driver = self.driver(&record.driver)?;
-        if matches!(
-            self.look(&*driver, &record).await,
-            MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing
-        ) {
-            return Err(Error::other(format!("Machine \"{name}\" is already stopped.")));
+        match self.look(&*driver, &record).await {
+            MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing => {
+                return Err(Error::other(format!("Machine \"{name}\" is already stopped.")));
+            }
+            MachineState::Saved if deadline.is_some() => {
+                return Err(Error::other(format!("Machine \"{name}\" is suspended.")).hint(format!(
+                    "`machine start {name}` goes on; `machine kill {name}` throws its saved memory away"
+                )));
+            }
+            _ => {}
         }
         let dir = self.store.folder(&name);
         let record = Mutex::new(record);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::{Endpoints, MachineRecord, MachineSpec, Observation, Reporter, Result, SshTarget};
+use crate::{Endpoints, Error, MachineRecord, MachineSpec, Observation, Reporter, Result, SshTarget};
 
 /// A machine as a driver sees it: its record and its folder.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,16 @@ pub trait Driver: Send + Sync {
     /// # Errors
     /// When the machine could not be ended at all.
     async fn stop(&self, work: Work<'_>, deadline: Duration) -> Result<bool>;
+
+    /// Saves its memory and turns it off; the next start goes on where it was. When it fails, the machine goes on.
+    ///
+    /// # Errors
+    /// Why it cannot be suspended.
+    async fn suspend(&self, work: Work<'_>) -> Result<()> {
+        let name = &work.machine.record.name;
+        Err(Error::other(format!("the driver {:?} cannot save a machine's memory", self.name()))
+            .hint(format!("`machine stop {name}` shuts it down")))
+    }
 
     /// Ends it at once, as pulling the plug would.
     ///

@@ -18,6 +18,8 @@ pub enum MachineState {
     Stopping,
     /// Its CPUs are halted, its memory is kept.
     Paused,
+    /// It is off, with its memory saved: a start goes on where it was.
+    Saved,
     /// Its record exists, what the record speaks of does not.
     Missing,
     /// It cannot work as it is; the text says why.
@@ -33,6 +35,7 @@ impl MachineState {
             Self::Starting => "Starting",
             Self::Stopping => "Stopping",
             Self::Paused => "Paused",
+            Self::Saved => "Saved",
             Self::Missing | Self::Broken(_) => "Error",
         }
     }

@@ -52,6 +52,9 @@ pub struct RunFile {
     /// The guest has begun as nobody's machine, and may not know yet whose it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub awaits_identity: bool,
+    /// What its state is good for when it is saved; none: it cannot be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state_key: Option<String>,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// QEMU's monitor.
@@ -101,6 +104,7 @@ mod tests {
             accelerator: Some(Accelerator::Tcg),
             cpu_model: Some("max".into()),
             awaits_identity: false,
+            state_key: None,
             warnings: vec!["slow mode".into()],
             qmp_socket: "/run/q".into(),
             control_socket: "/run/c".into(),

@@ -22,6 +22,7 @@ const COMMANDS: &[&str] = &[
     "start",
     "status",
     "stop",
+    "suspend",
     "url",
     "version",
     "completions",
@@ -53,7 +54,7 @@ fn every_command_explains_itself() {
 #[test]
 fn every_image_command_explains_itself() {
     let scene = Scene::new();
-    for command in ["ls", "pull", "import", "build", "rm", "show"] {
+    for command in ["ls", "pull", "import", "build", "prune", "rm", "show"] {
         let run = scene.machine(["image", command, "--help"]);
         assert_eq!(run.ok().stderr, "");
         insta::assert_snapshot!(format!("help_image_{command}"), run.text());

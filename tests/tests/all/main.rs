@@ -18,3 +18,4 @@ mod vm_crash;
 mod vm_kill;
 mod vm_life;
 mod vm_two;
+mod vm_warm;

@@ -55,7 +55,8 @@ pub fn import_busybox(scene: &Scene, name: &str) {
 #[test]
 fn vm_a_machine_from_nothing_runs_builds_and_keeps_what_docker_users_expect() {
     let scene = Scene::real();
-    let created = create(&scene, "dev");
+    let created = slowly(&scene, "create --no-warm --cpus 2 --memory 1g dev");
+    created.ok().prints_nothing();
     created.says("Docker is up and running!");
     let url = scene.run("url dev").ok().line().to_owned();
 

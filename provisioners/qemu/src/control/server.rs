@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Stop { deadline: Duration },
     /// The end at once.
     Kill,
+    /// Memory saved, and the end.
+    Suspend,
 }
 
 /// What the supervisor shows to its clients.
@@ -34,6 +36,8 @@ pub(crate) struct Board {
     pub(crate) status: Status,
     /// How it ended, once it has: the last reply to everybody.
     pub(crate) end: Option<Reply>,
+    /// Why the machine could not be suspended and goes on, each time it was so.
+    pub(crate) setbacks: Vec<Reply>,
 }
 
 /// Lines of progress, to whoever waits for something.
@@ -177,7 +181,14 @@ async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Res
         Call::WaitRunning => None,
         Call::Stop { deadline_ms } => Some(Command::Stop { deadline: Duration::from_millis(deadline_ms) }),
         Call::Kill => Some(Command::Kill),
+        Call::Suspend => Some(Command::Suspend),
     };
+    let setbacks = shared.board.borrow().setbacks.len();
+    let runs = matches!(shared.board.borrow().status.state, RunState::Running | RunState::Paused);
+    if call == Call::Suspend && !runs {
+        let message = "it is still starting, or ending already".to_owned();
+        return Ok(Reply::Failed { message, hints: Vec::new() });
+    }
     if let Some(command) = command {
         // Nobody takes commands once the machine has ended; the board then says how.
         let _ = shared.commands.send(command);
@@ -186,6 +197,7 @@ async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Res
         let board = shared.board.borrow_and_update().clone();
         let over = match board.end {
             Some(end) => Some(end),
+            None if call == Call::Suspend && board.setbacks.len() > setbacks => board.setbacks.last().cloned(),
             None if wait_running && matches!(board.status.state, RunState::Running | RunState::Paused) => {
                 Some(Reply::Status(board.status))
             }

@@ -34,7 +34,7 @@ impl Desk {
             ports: None,
             since: jiff::Timestamp::UNIX_EPOCH,
         };
-        let (board, seen) = watch::channel(Board { status, end: None });
+        let (board, seen) = watch::channel(Board { status, end: None, setbacks: Vec::new() });
         let (notices, _) = broadcast::channel(8);
         let (sender, commands) = mpsc::unbounded_channel();
         // What a crash left behind is no obstacle.

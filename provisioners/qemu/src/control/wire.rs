@@ -35,6 +35,8 @@ pub enum Call {
     },
     /// The end at once; then [`Reply::Ended`].
     Kill,
+    /// Memory saved, and the end; then [`Reply::Ended`]. The machine goes on when that fails.
+    Suspend,
 }
 
 /// A line from the supervisor.

@@ -30,6 +30,7 @@ use crate::run_file::RunFile;
 use crate::shutdown::Shutdown;
 use crate::supervisor::{ImageLookup, SuperviseConfig, WarmStart};
 use crate::verdict_file::load_verdicts;
+use crate::warm::Suspended;
 
 /// Our own image, which is meant when none is named.
 const OWN_IMAGE: &str = "machine";
@@ -37,6 +38,8 @@ const OWN_IMAGE: &str = "machine";
 const LISTEN: Duration = Duration::from_secs(15);
 /// How long a machine may take to run. The supervisor's own limits are shorter; this is for one that hangs.
 const RUNNING: Duration = Duration::from_secs(600);
+/// How long a machine may take to be suspended: some GiB on a slow disk.
+const SUSPEND: Duration = Duration::from_secs(300);
 /// How long a supervisor may take to say how its machine is.
 const STATUS: Duration = Duration::from_millis(500);
 /// What a stop may take beyond its deadline: `quit`, then SIGKILL.
@@ -318,12 +321,31 @@ impl Driver for QemuDriver {
         Ok(true)
     }
 
+    async fn suspend(&self, work: Work<'_>) -> Result<()> {
+        let machine = work.machine;
+        let gone = || Error::new(Code::NotRunning, "it does not run");
+        let presence = self.presence(machine).ok_or_else(gone)?;
+        if !presence.settled().await {
+            presence.live_qemu().ok_or_else(gone)?;
+            self.launch(machine, &presence, true).await?;
+            self.wait_running(&presence, work.reporter).await?;
+        }
+        let reporter = work.reporter.clone();
+        match presence.ask(Call::Suspend, SUSPEND, move |text| reporter.info(text)).await? {
+            Reply::Failed { message, hints } => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
+            Reply::Ended { .. } if Suspended::read(machine.dir).is_some() => Ok(()),
+            other => Err(Error::other(format!("its supervisor ended it instead ({other:?})"))),
+        }
+    }
+
     async fn kill(&self, work: Work<'_>) -> Result<()> {
         let Some(presence) = self.presence(work.machine) else { return Ok(()) };
         let alive = presence.live_qemu().is_some();
         presence.end_all().await?;
         // A supervisor that ends with its machine says so itself. What was dead before keeps its own reason.
         let unsaid = alive && RunFile::read(work.machine.dir).is_some();
+        // As pulling the plug would: what was only in memory is lost.
+        Suspended::discard(work.machine.dir)?;
         presence.tidy(unsaid.then(|| LastExit::clean("it was ended by force, as asked")))
     }
 
@@ -341,6 +363,10 @@ impl Driver for QemuDriver {
                 // It has just ended, or died.
                 Ok(_) | Err(_) => {}
             }
+        }
+        // A QEMU whose supervisor was lost while it saved or loaded the machine's memory: what counts is in the file.
+        if Suspended::read(machine.dir).is_some() {
+            return switched_off(machine);
         }
         if let Some(run) = presence.live_run() {
             let mut warnings = run.warnings;
@@ -408,6 +434,10 @@ fn switched_off(machine: MachineRef<'_>) -> Observation {
             "the disk of its image is gone ({}): `machine image` gets or builds images",
             state.base_disk.display()
         )));
+    }
+    if let Some(suspended) = Suspended::read(machine.dir) {
+        let since = suspended.at.strftime("%Y-%m-%d %H:%M:%SZ");
+        return Observation { warnings: vec![format!("suspended at {since}")], ..Observation::of(MachineState::Saved) };
     }
     match LastExit::read(machine.dir) {
         Some(exit) if !exit.clean => Observation::of(MachineState::Broken(exit.describe())),

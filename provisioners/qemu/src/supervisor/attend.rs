@@ -68,7 +68,7 @@ impl Supervisor<'_> {
                 file.ports = Some(ports);
                 file.awaits_identity = unidentified;
                 file.write(&self.config.dir)?;
-                if awaits_identity {
+                if awaits_identity && !run.started.is_some_and(|started| started.beginning.is_resumed()) {
                     beginning::grow_later(self.config);
                 }
                 self.board.send_modify(|board| {
@@ -92,7 +92,7 @@ impl Supervisor<'_> {
                 Some(reason) => Ok(Attended::BadAccelerator(reason)),
                 None => {
                     let ended = self.ended_by_itself(exited, monitor, None, run).await;
-                    let warm = run.started.is_some_and(|started| matches!(started.beginning, Beginning::Warm(..)));
+                    let warm = run.started.is_some_and(|started| started.beginning.is_loaded());
                     Ok(if warm { Attended::NotWarm(ended.exit.reason) } else { Attended::Over(ended) })
                 }
             },
@@ -129,6 +129,9 @@ impl Supervisor<'_> {
                 return Ok(Up::BadAccelerator(reason));
             }
             let hands = Hands { config, qmp: &monitor.qmp, notices };
+            if run.started.is_none() {
+                hands.undo_half_a_suspension().await?;
+            }
             let mut unidentified = false;
             if awaits_identity && let Err(error) = somebody(&hands, run, &log_notices).await {
                 if run.started.is_some() {
@@ -140,13 +143,21 @@ impl Supervisor<'_> {
             }
             Ok(Up::Ready { ports, taken, paused: is_paused(&monitor.qmp).await?, unidentified })
         };
-        let failed = tokio::select! {
-            exited = process.exited() => return Ok(Up::Exited(exited)),
-            Some(command) = self.commands.recv() => return Ok(Up::Wanted(command)),
-            up = work => match up {
-                Ok(up) => return Ok(up),
-                Err(error) => error,
-            },
+        let mut work = std::pin::pin!(work);
+        let failed = loop {
+            tokio::select! {
+                exited = process.exited() => return Ok(Up::Exited(exited)),
+                Some(command) = self.commands.recv() => {
+                    // What is still starting cannot be suspended; the server has told whoever asked, but for a hair's breadth.
+                    if command != Command::Suspend {
+                        return Ok(Up::Wanted(command));
+                    }
+                }
+                up = &mut work => match up {
+                    Ok(up) => return Ok(up),
+                    Err(error) => break error,
+                },
+            }
         };
         // A monitor breaks off because QEMU ends: that is then the news.
         match timeout(STRAGGLERS, process.exited()).await {
@@ -169,7 +180,14 @@ impl Supervisor<'_> {
                 exited = process.exited() => {
                     return Ok(self.ended_by_itself(exited, monitor, shutdown, run).await);
                 }
-                Some(command) = self.commands.recv() => return self.end(process, monitor, command, paused, run).await,
+                Some(command) = self.commands.recv() => {
+                    if command != Command::Suspend {
+                        return self.end(process, monitor, command, paused, run).await;
+                    }
+                    if let Some(ended) = self.suspend(process, monitor.as_ref(), paused).await? {
+                        return Ok(ended);
+                    }
+                }
                 event = next_event(&mut monitor) => {
                     match event.name.as_str() {
                         "STOP" | "RESUME" => {
@@ -195,7 +213,8 @@ impl Supervisor<'_> {
     ) -> Result<Ended> {
         let limit = |command: Command| match command {
             Command::Stop { deadline } => Some(Instant::now() + deadline),
-            Command::Kill => None,
+            // To suspend what is ending is nothing that can be done; whoever asks is told at once.
+            Command::Kill | Command::Suspend => None,
         };
         self.set_state(RunState::Stopping);
         self.event("stopping", &json!({ "command": format!("{command:?}") }));
@@ -217,6 +236,9 @@ impl Supervisor<'_> {
                     continue;
                 }
                 Some(command) = self.commands.recv() => {
+                    if command == Command::Suspend {
+                        continue;
+                    }
                     deadline = deadline.and_then(|before| limit(command).map(|wanted| wanted.min(before)));
                     continue;
                 }
@@ -287,6 +309,7 @@ impl Supervisor<'_> {
 async fn somebody(hands: &Hands<'_>, run: Run<'_>, notices: &Notices) -> Result<()> {
     match run.started.map(|started| started.beginning) {
         Some(Beginning::Warm(_, saved)) => hands.go_on_from(saved).await,
+        Some(Beginning::Resume(suspended)) => hands.resume(suspended).await,
         Some(Beginning::Template(shape)) => {
             let Some(warm) = &hands.config.warm else { return Ok(()) };
             if let Some(why) = hands.become_somebody(shape, &warm.states).await? {

@@ -1,4 +1,5 @@
-//! How a guest comes to run: by booting, or from a warm state. The first start of a machine alone has the choice.
+//! How a guest comes to run: by booting, from a warm state (the first start of a machine alone has that choice), or from
+//! where it was suspended.
 //!
 //! ```text
 //!            fresh disks?  ── no ──────────────────────────────> Boot
@@ -31,7 +32,10 @@ use crate::disk::DiskTool;
 use crate::machine_files::gone;
 use crate::plan::{Plan, PlanInput};
 use crate::qmp::Qmp;
-use crate::warm::{Channel, NewState, Request, SavedState, Shape, TEMPLATE_DISK_MIB, WarmStates, load, save};
+use crate::warm::{
+    Channel, NewState, Request, SavedState, Shape, Suspended, TEMPLATE_DISK_MIB, WarmStates, call_off, load, save,
+    suspended_state, unfinished,
+};
 
 /// How long a template may take until all of it has started.
 const SETTLE: Duration = Duration::from_secs(300);
@@ -48,6 +52,8 @@ pub(super) enum Beginning {
     Template(Shape),
     /// It goes on from a warm state.
     Warm(Shape, Arc<SavedState>),
+    /// It goes on from where it was suspended.
+    Resume(Suspended),
 }
 
 impl Beginning {
@@ -72,10 +78,20 @@ impl Beginning {
         !matches!(self, Self::Boot)
     }
 
+    /// Whether the guest comes from a file.
+    pub(super) fn is_loaded(&self) -> bool {
+        matches!(self, Self::Warm(..)) || self.is_resumed()
+    }
+
+    /// Whether the guest was the machine before.
+    pub(super) fn is_resumed(&self) -> bool {
+        matches!(self, Self::Resume(_))
+    }
+
     /// The shape, where one is in play.
     pub(super) fn shape(&self) -> Option<&Shape> {
         match self {
-            Self::Boot => None,
+            Self::Boot | Self::Resume(_) => None,
             Self::Template(shape) | Self::Warm(shape, _) => Some(shape),
         }
     }
@@ -85,7 +101,7 @@ impl Beginning {
         match self {
             Self::Boot => {}
             Self::Template(_) => make_anonymous(&mut plan.arguments, &config.token),
-            Self::Warm(..) => plan.arguments.extend(["-S", "-incoming", "defer"].map(str::to_owned)),
+            Self::Warm(..) | Self::Resume(_) => plan.arguments.extend(["-S", "-incoming", "defer"].map(str::to_owned)),
         }
         plan
     }
@@ -105,6 +121,8 @@ impl Beginning {
                 // The guest learns of it when it runs, or at its next boot.
                 return tool.grow(&data_disk, config.disk_mib).await;
             }
+            // The disks of a machine that was suspended are its own; they are not made.
+            Self::Resume(_) => return Ok(()),
             Self::Boot => config.disk_mib,
             Self::Template(_) => TEMPLATE_DISK_MIB,
         };
@@ -166,6 +184,37 @@ impl Hands<'_> {
         // Not before: until then QEMU leaves the disks to whoever saved the state.
         self.resize().await?;
         self.identify().await
+    }
+
+    /// Fills QEMU from the machine's own saved state, which is then never used again.
+    pub(super) async fn resume(&self, suspended: &Suspended) -> Result<()> {
+        self.say("going on where it was suspended");
+        let dir = self.config.dir.clone();
+        let checked = tokio::task::spawn_blocking({
+            let suspended = suspended.clone();
+            move || suspended.check(&dir)
+        });
+        load(self.qmp, &suspended_state(&self.config.dir)).await?;
+        checked.await.context(|| "cannot check the saved state".into())??;
+        Suspended::discard(&self.config.dir)?;
+        self.qmp.execute("cont", json!({})).await?;
+        // The time, and what changed on the seed disk meanwhile. A vendor's image has nobody to tell: its own clock service
+        // notices sooner or later.
+        if let Err(error) = self.identify().await {
+            tracing::warn!(%error, "the guest was not told the time");
+        }
+        Ok(())
+    }
+
+    /// Lets a guest go on whose supervisor was lost while it saved it.
+    pub(super) async fn undo_half_a_suspension(&self) -> Result<()> {
+        let half = unfinished(&self.config.dir);
+        if half.exists() {
+            call_off(self.qmp).await?;
+            self.qmp.execute("cont", json!({})).await?;
+            gone(fs::remove_file(&half)).context(|| format!("cannot remove {}", half.display()))?;
+        }
+        Ok(())
     }
 
     /// Waits for the template, leaves a warm state, and makes the guest the machine. A state that cannot be saved is told,
@@ -257,6 +306,7 @@ pub(super) fn event(beginning: &Beginning, why: Option<&str>) -> Value {
         Beginning::Boot => "boot",
         Beginning::Template(_) => "boot that leaves a warm state",
         Beginning::Warm(..) => "warm state",
+        Beginning::Resume(_) => "suspended state",
     };
     json!({ "how": how, "shape": beginning.shape(), "because": why })
 }

@@ -73,7 +73,7 @@ async fn run(config: &SuperviseConfig) -> Result<()> {
         ports: None,
         since: jiff::Timestamp::now(),
     };
-    let (board, board_seen) = watch::channel(Board { status, end: None });
+    let (board, board_seen) = watch::channel(Board { status, end: None, setbacks: Vec::new() });
     let (notices, _) = broadcast::channel(64);
     let (command_sender, commands) = mpsc::unbounded_channel();
     let control = Control::listen(&config.files.control_socket(), board_seen, notices.clone(), command_sender.clone())?;

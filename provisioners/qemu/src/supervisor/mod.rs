@@ -7,6 +7,7 @@ mod config;
 mod lifecycle;
 mod obituary;
 mod run;
+mod suspend;
 
 pub use config::{ImageLookup, SuperviseConfig, WarmStart};
 pub use lifecycle::supervise;

@@ -22,7 +22,7 @@ use crate::qemu_process::QemuProcess;
 use crate::run_file::{RUN_SCHEMA, RunFile};
 use crate::verdict::{Verdict, VerdictKey, Verdicts};
 use crate::verdict_file;
-use crate::warm::Shape;
+use crate::warm::{Shape, Suspended, state_key};
 
 static NO_VERDICTS: Verdicts = Verdicts { entries: Vec::new() };
 
@@ -63,6 +63,8 @@ pub(super) struct Started<'a> {
     pub(super) proved: bool,
     /// How the guest comes to run.
     pub(super) beginning: &'a Beginning,
+    /// What its state is good for when it is saved.
+    pub(super) state_key: Option<String>,
     /// What was tried before this and seemed not to work, and why.
     pub(super) blamed: Option<&'a (Accelerator, String)>,
 }
@@ -71,7 +73,7 @@ impl Started<'_> {
     /// Whether the guest's first words decide about the accelerator.
     pub(super) fn on_trial(&self) -> bool {
         // A state says that it worked when that was saved, and its guest's kernel has said its first words long ago.
-        self.plan.accelerator.is_hardware() && !self.proved && !matches!(self.beginning, Beginning::Warm(..))
+        self.plan.accelerator.is_hardware() && !self.proved && !self.beginning.is_loaded()
     }
 }
 
@@ -101,15 +103,19 @@ impl<'a> Supervisor<'a> {
     /// Why it could not be started, or adopted; an orphan that cannot be adopted is left running.
     pub(crate) async fn run(&mut self) -> Result<Ended> {
         let mut fresh = self.config.files.fresh_mark().exists();
+        let mut suspended = Suspended::read(&self.config.dir);
         match self.find_orphan().await? {
-            // It is nobody's yet: what has a supervisor from its first moment is better than one that was lost half-way.
-            Some((mut process, _)) if fresh => process.end().await?,
+            // It is nobody's yet: what has a supervisor from its first moment is better than one that was lost half-way. Or
+            // all that it was is in the state of a machine that was being suspended, or resumed.
+            Some((mut process, _)) if fresh || suspended.is_some() => process.end().await?,
             Some((process, file)) => return self.adopt(process, file).await,
             None => {}
         }
         if self.config.adopt_only {
             // It ended meanwhile, or somebody ended it: to start it again is nobody's wish.
-            let exit = LastExit::read(&self.config.dir)
+            let saved = suspended.map(|_| LastExit::clean("it was suspended"));
+            let exit = saved
+                .or_else(|| LastExit::read(&self.config.dir))
                 .unwrap_or_else(|| LastExit::failed(&Error::other("it ended while it had no supervisor")));
             return Ok(Ended { exit, forced: false });
         }
@@ -145,14 +151,31 @@ impl<'a> Supervisor<'a> {
                 .context(|| format!("cannot remove {}", config.files.first_seed().display()))?;
         }
         let mut may_be_warm = true;
+        let mut lost = None;
         let mut verdicts = verdict_file::load_verdicts(&config.verdicts);
         let mut plan = planned(config.accelerator, &verdicts)?;
         let mut blamed = None;
         loop {
             let proved = verdicts.about(plan.accelerator, &facts).is_some_and(|verdict| verdict.works);
-            let (beginning, why) =
-                if fresh && may_be_warm { Beginning::choose(config, &base, &plan) } else { (Beginning::Boot, None) };
+            let state_key = state_key(&base, &plan);
+            let (beginning, why) = match suspended.take() {
+                Some(saved) if state_key.as_ref() == Ok(&saved.key) => (Beginning::Resume(saved), None),
+                Some(_) => {
+                    lost = Some("QEMU, this computer or the machine's settings have changed since".to_owned());
+                    (Beginning::Boot, None)
+                }
+                None if fresh && may_be_warm => Beginning::choose(config, &base, &plan),
+                None => (Beginning::Boot, None),
+            };
             let mut adapted = plan.clone();
+            if let Some(why) = &lost {
+                Suspended::discard(&config.dir)?;
+                adapted.warnings.push(format!("its suspended state could not be used, so it boots: {why}"));
+            }
+            if beginning.is_resumed() {
+                self.event("beginning", &beginning::event(&beginning, None));
+                adapted = beginning.adapt(adapted, config);
+            }
             if fresh {
                 self.event("beginning", &beginning::event(&beginning, why.as_deref()));
                 let tool = DiskTool::new(facts.qemu.as_ref().map(|qemu| qemu.img.clone()).unwrap_or_default());
@@ -178,11 +201,17 @@ impl<'a> Supervisor<'a> {
                 direct_boot,
                 proved,
                 beginning: &beginning,
+                state_key: state_key.ok(),
                 blamed: blamed.as_ref(),
             };
             let reason = match self.start(&started).await? {
                 Attended::Over(ended) => return Ok(ended),
                 Attended::BadAccelerator(reason) => reason,
+                Attended::NotWarm(reason) if beginning.is_resumed() => {
+                    self.event("not resumed", &json!({ "because": reason }));
+                    lost = Some(reason);
+                    continue;
+                }
                 Attended::NotWarm(reason) => {
                     if let Some(shape) = beginning.shape() {
                         self.not_warm(shape, &reason);
@@ -273,6 +302,7 @@ impl<'a> Supervisor<'a> {
         let mut process = QemuProcess::start(plan, &config.token, &config.dir, &config.files.qemu_log()).await?;
         let mut file = self.run_file(process.identity(), Some(plan));
         file.awaits_identity = started.beginning.awaits_identity();
+        file.state_key.clone_from(&started.state_key);
         let attended = match file.write(&config.dir) {
             Ok(()) => self.attend(&mut process, file, run).await,
             Err(error) => Err(error),
@@ -319,6 +349,7 @@ impl<'a> Supervisor<'a> {
             accelerator: plan.map(|plan| plan.accelerator),
             cpu_model: plan.map(|plan| plan.cpu_model.clone()),
             awaits_identity: false,
+            state_key: None,
             warnings: plan.map(|plan| plan.warnings.clone()).unwrap_or_default(),
             qmp_socket: self.config.files.qmp_socket(),
             control_socket: self.config.files.control_socket(),

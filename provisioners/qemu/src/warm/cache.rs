@@ -70,7 +70,7 @@ struct Entry {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct FileFacts {
+pub(crate) struct FileFacts {
     size: u64,
     crc32: u32,
 }
@@ -329,7 +329,7 @@ fn read_entry(folder: &Path) -> Option<Entry> {
     json_file::read::<Entry>(&folder.join(ENTRY)).filter(|entry| entry.schema == SCHEMA)
 }
 
-fn facts_of(path: &Path) -> std::io::Result<FileFacts> {
+pub(crate) fn facts_of(path: &Path) -> std::io::Result<FileFacts> {
     let mut file = File::open(path)?;
     let mut hasher = crc32fast::Hasher::new();
     let mut buffer = vec![0; 1 << 20];

@@ -30,8 +30,6 @@ pub(crate) struct Channel {
 pub(crate) enum Request {
     /// Read the seed disk and be that machine; set the clock.
     Identity,
-    /// Set the clock.
-    Clock,
     /// Answer when everything has started, and hold little memory.
     Settle,
     /// Write everything to the disks.
@@ -64,7 +62,6 @@ impl Request {
         let clock = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
         match self {
             Self::Identity => format!("identity {clock}"),
-            Self::Clock => format!("clock {clock}"),
             Self::Settle => "settle".to_owned(),
             Self::Flush => "flush".to_owned(),
             Self::Grow => "grow".to_owned(),
@@ -184,7 +181,7 @@ mod tests {
             }
         });
         let channel = Channel::at(socket);
-        channel.ask(Request::Clock, Duration::from_secs(10)).await.unwrap();
+        channel.ask(Request::Settle, Duration::from_secs(10)).await.unwrap();
         let error = channel.ask(Request::Grow, Duration::from_secs(10)).await.unwrap_err();
         assert!(error.to_string().contains("not ext4"), "{error}");
         let error = channel.ask(Request::Flush, Duration::from_millis(300)).await.unwrap_err();

@@ -39,6 +39,28 @@ pub(crate) async fn load(qmp: &Qmp, file: &Path) -> Result<()> {
     finished(qmp, "load", file).await
 }
 
+/// Calls off a save that nobody waits for any more, and returns when it has ended.
+///
+/// # Errors
+/// When QEMU does not answer, or does not let go of it within 10 s.
+pub(crate) async fn call_off(qmp: &Qmp) -> Result<()> {
+    const LIMIT: Duration = Duration::from_secs(10);
+    let began = Instant::now();
+    // It refuses when there is nothing to call off.
+    let _ = qmp.execute("migrate_cancel", json!({})).await;
+    loop {
+        let progress = qmp.execute("query-migrate", json!({})).await?;
+        // No word at all: there never was one.
+        if matches!(progress["status"].as_str(), None | Some("none" | "cancelled" | "failed" | "completed")) {
+            return Ok(());
+        }
+        if began.elapsed() > LIMIT {
+            return Err(Error::new(Code::TimedOut, "QEMU does not stop saving the machine's memory"));
+        }
+        sleep(PAUSE).await;
+    }
+}
+
 /// In this form a path may have commas and colons.
 fn channels(file: &Path) -> Result<Value> {
     let address = json!({ "transport": "file", "filename": text(file)?, "offset": 0 });

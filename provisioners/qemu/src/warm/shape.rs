@@ -33,18 +33,7 @@ impl Shape {
     /// Why it has to boot.
     pub(crate) fn of(input: &PlanInput<'_>, chosen: &Plan, disk_mib: u64, template: &[u8]) -> Result<Self, String> {
         let image = input.image;
-        let (Some(qemu), Some(host)) = (input.facts.qemu.as_ref(), VerdictKey::of(input.facts)) else {
-            return Err("there is no QEMU".to_owned());
-        };
-        let situation = Situation {
-            facts: input.facts,
-            accelerator: chosen.accelerator,
-            guest: image.arch,
-            guest_kernel: image.kernel_version.as_deref(),
-        };
-        if let Some(known) = matches(&situation).into_iter().find(|known| known.remedy == Remedy::Boot) {
-            return Err(known.what.to_owned());
-        }
+        let qemu = input.facts.qemu.as_ref().ok_or("there is no QEMU")?;
         if image.seed != SeedKind::Machine || !matches!(image.boot, Boot::Direct { .. }) {
             return Err("it is not an image of ours".to_owned());
         }
@@ -61,36 +50,9 @@ impl Shape {
         if disk_mib < TEMPLATE_DISK_MIB {
             return Err(format!("its disk is smaller than {TEMPLATE_DISK_MIB} MiB"));
         }
-        // QEMU's arguments decide which devices there are. What differs from machine to machine is made the same.
-        let anonymous = plan(&PlanInput {
-            machine: "machine",
-            token: "00000000-0000-4000-8000-000000000000",
-            paths: &MachinePaths {
-                os_disk: "os".into(),
-                data_disk: "data".into(),
-                seed: "seed".into(),
-                serial_log: "serial".into(),
-                qmp_socket: "qmp".into(),
-                channel_socket: "channel".into(),
-                vars: None,
-            },
-            accelerator: AcceleratorChoice::Only(chosen.accelerator),
-            ..*input
-        })
-        .map_err(|error| error.to_string())?;
-        let mut digest = Sha256::new();
-        for part in [
-            FORM.to_string().as_bytes(),
-            image.digest.as_bytes(),
-            serde_json::to_string(&host).unwrap_or_default().as_bytes(),
-            anonymous.arguments.join("\0").as_bytes(),
-            template,
-        ] {
-            digest.update(part.len().to_le_bytes());
-            digest.update(part);
-        }
+        let key = digest(input, chosen, template)?;
         Ok(Self {
-            key: digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect(),
+            key,
             title: format!(
                 "{}, {} CPUs, {} MiB, {}, QEMU {}",
                 image.name, input.cpus, input.memory_mib, chosen.accelerator, qemu.version
@@ -98,4 +60,55 @@ impl Shape {
             image_digest: image.digest.clone(),
         })
     }
+}
+
+/// What QEMU must be like to go on from a state that the machine of `input`, as `chosen` runs it, is saved in.
+///
+/// # Errors
+/// Why it cannot be saved at all.
+pub(crate) fn state_key(input: &PlanInput<'_>, chosen: &Plan) -> Result<String, String> {
+    digest(input, chosen, b"")
+}
+
+fn digest(input: &PlanInput<'_>, chosen: &Plan, more: &[u8]) -> Result<String, String> {
+    let image = input.image;
+    let host = VerdictKey::of(input.facts).ok_or("there is no QEMU")?;
+    let situation = Situation {
+        facts: input.facts,
+        accelerator: chosen.accelerator,
+        guest: image.arch,
+        guest_kernel: image.kernel_version.as_deref(),
+    };
+    if let Some(known) = matches(&situation).into_iter().find(|known| known.remedy == Remedy::Boot) {
+        return Err(known.what.to_owned());
+    }
+    // QEMU's arguments decide which devices there are. What differs from machine to machine is made the same.
+    let anonymous = plan(&PlanInput {
+        machine: "machine",
+        token: "00000000-0000-4000-8000-000000000000",
+        paths: &MachinePaths {
+            os_disk: "os".into(),
+            data_disk: "data".into(),
+            seed: "seed".into(),
+            serial_log: "serial".into(),
+            qmp_socket: "qmp".into(),
+            channel_socket: "channel".into(),
+            vars: None,
+        },
+        accelerator: AcceleratorChoice::Only(chosen.accelerator),
+        ..*input
+    })
+    .map_err(|error| error.to_string())?;
+    let mut digest = Sha256::new();
+    for part in [
+        FORM.to_string().as_bytes(),
+        image.digest.as_bytes(),
+        serde_json::to_string(&host).unwrap_or_default().as_bytes(),
+        anonymous.arguments.join("\0").as_bytes(),
+        more,
+    ] {
+        digest.update(part.len().to_le_bytes());
+        digest.update(part);
+    }
+    Ok(digest.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect())
 }
