@@ -141,7 +141,7 @@ pub enum Command {
     Status(OneMachine),
     /// Shut machines down
     Stop(Stop),
-    /// Save the memory of machines to disk and turn them off; `start` goes on where they were
+    /// Save machines' memory and turn them off; `start` goes on there
     Suspend(SomeMachines),
     /// Print the address of a machine's engine
     Url(OneMachine),
