@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a harness of tests: whatever fails here fails the test")]
 
+mod host;
 mod image;
 mod mount;
 mod process;
@@ -16,7 +17,8 @@ mod scene;
 mod terminal;
 mod wait;
 
-pub use image::{fake_images, real_images};
+pub use host::PlayedHost;
+pub use image::{bare_images, fake_images, real_images};
 pub use mount::Mount;
 pub use process::{Process, listeners, process};
 pub use program::{find_program, machine_program};

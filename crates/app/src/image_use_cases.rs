@@ -65,9 +65,6 @@ impl App {
             }
             Err(error) => return Err(error.with_code(Code::PreCreate)),
         };
-        if image.seed == machine_images::SeedKind::NoCloud {
-            return Err(crate::seed::needs_provisioning(&image));
-        }
         spec.image = Some(format!("{}@{}", image.name, &image.digest[..12]));
         Ok(())
     }
@@ -78,6 +75,20 @@ impl App {
         self.image_store()?.find(reference, host_arch()).map_err(|error| {
             error.within(format!("machine {:?} was made from the image {reference:?}", record.name.as_str()))
         })
+    }
+
+    /// The image of that name, our own when there is none.
+    pub(crate) fn image_named(&self, name: Option<&str>) -> Result<Image> {
+        self.image_store()?.find(name.unwrap_or(OWN_IMAGE), host_arch())
+    }
+
+    /// Whether a machine's engine is installed and configured over SSH. Others have it in their image and read its settings
+    /// from their seed.
+    pub(crate) fn is_provisioned_over_ssh(&self, record: &MachineRecord) -> Result<bool> {
+        if !self.driver(&record.driver)?.capabilities().images {
+            return Ok(true);
+        }
+        Ok(self.image_of(record)?.seed == machine_images::SeedKind::NoCloud)
     }
 
     /// Everything in the store, then what the catalog offers besides.

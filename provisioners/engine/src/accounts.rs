@@ -120,8 +120,11 @@ done
 pub fn remove_account(target: &SshTarget, name: &str) -> Result<()> {
     check_account_name(name)?;
     if name == target.user || name == "root" {
-        return Err(Error::new(Code::Usage, format!("{name:?} is the account that `machine` itself logs in by, or root"))
-            .hint("nobody could log in any more"));
+        return Err(Error::new(
+            Code::Usage,
+            format!("{name:?} is the account that `machine` itself logs in by, or root"),
+        )
+        .hint("nobody could log in any more"));
     }
     let (mut session, privilege, _) = open(target)?;
     let script = format!(

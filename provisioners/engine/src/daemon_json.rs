@@ -17,7 +17,8 @@ const LISTS: &[(&str, &str)] = &[
 ];
 
 /// Flags whose form in `daemon.json` is a structure under another name: dockerd would refuse to start.
-const STRUCTURED: &[&str] = &["default-ulimit", "add-runtime", "default-address-pools", "default-address-pool", "config-file"];
+const STRUCTURED: &[&str] =
+    &["default-ulimit", "add-runtime", "default-address-pools", "default-address-pool", "config-file"];
 
 /// Options that would break the way this computer reaches the engine.
 const OURS: &[&str] = &[
@@ -227,11 +228,17 @@ mod tests {
 
     #[test]
     fn address_pools_are_checked_and_become_structures() {
-        let of = |pool: &str| {
-            daemon_json(&EngineSpec { address_pools: vec![pool.into()], ..EngineSpec::default() }, "qemu")
-        };
+        let of =
+            |pool: &str| daemon_json(&EngineSpec { address_pools: vec![pool.into()], ..EngineSpec::default() }, "qemu");
         assert!(of("base=10.10.0.0/16,size=24").unwrap().contains("\"base\": \"10.10.0.0/16\""));
-        for wrong in ["", "10.10.0.0/16", "base=10.10.0.0/16", "base=10.10.0.0/16,size=8", "base=x/16,size=24", "base=10.0.0.0/8,size=33"] {
+        for wrong in [
+            "",
+            "10.10.0.0/16",
+            "base=10.10.0.0/16",
+            "base=10.10.0.0/16,size=8",
+            "base=x/16,size=24",
+            "base=10.0.0.0/8,size=33",
+        ] {
             assert_eq!(of(wrong).unwrap_err().code(), Code::Usage, "{wrong}");
         }
     }

@@ -9,7 +9,13 @@ pub(crate) struct Diagnosis {
 /// Words in a tool's output, any of which tells the case. The first case that fits counts: the more telling ones stand first.
 const CASES: &[(&[&str], Diagnosis)] = &[
     (
-        &["No space left on device", "You don't have enough free space", "Disk quota exceeded", "insufficient space", "not enough free disk space"],
+        &[
+            "No space left on device",
+            "You don't have enough free space",
+            "Disk quota exceeded",
+            "insufficient space",
+            "not enough free disk space",
+        ],
         Diagnosis {
             what: "the disk of the host is full",
             hints: &["make room there: `machine ssh`, then `df -h` and `sudo du -xh / | sort -h | tail`"],
@@ -23,7 +29,16 @@ const CASES: &[(&[&str], Diagnosis)] = &[
         },
     ),
     (
-        &["Could not get lock", "Unable to acquire the dpkg", "Unable to lock", "dpkg frontend lock", "System management is locked", "unable to lock database", "Unable to lock database", "Waiting for process with pid"],
+        &[
+            "Could not get lock",
+            "Unable to acquire the dpkg",
+            "Unable to lock",
+            "dpkg frontend lock",
+            "System management is locked",
+            "unable to lock database",
+            "Unable to lock database",
+            "Waiting for process with pid",
+        ],
         Diagnosis {
             what: "another program on the host holds the lock of its package manager",
             hints: &[
@@ -33,28 +48,67 @@ const CASES: &[(&[&str], Diagnosis)] = &[
         },
     ),
     (
-        &["is not valid yet", "certificate is not yet valid", "certificate has expired", "is not yet valid", "Release file for"],
+        &[
+            "is not valid yet",
+            "certificate is not yet valid",
+            "certificate has expired",
+            "is not yet valid",
+            "Release file for",
+        ],
         Diagnosis {
             what: "the clock of the host and that of the package source do not agree",
             hints: &["`machine ssh`, then `date`, tells; provision again sets it by this computer's clock"],
         },
     ),
     (
-        &["NO_PUBKEY", "is not signed", "GPG check FAILED", "Signature verification failed", "Hash Sum mismatch", "BAD signature", "UNTRUSTED signature", "Hash mismatch"],
+        &[
+            "NO_PUBKEY",
+            "is not signed",
+            "GPG check FAILED",
+            "Signature verification failed",
+            "Hash Sum mismatch",
+            "BAD signature",
+            "UNTRUSTED signature",
+            "Hash mismatch",
+        ],
         Diagnosis {
             what: "packages came without the right signature, and were not installed",
             hints: &["a proxy or mirror on the way may change them; try another one"],
         },
     ),
     (
-        &["Temporary failure resolving", "Could not resolve", "Name or service not known", "bad address", "Couldn't resolve host", "temporary error (try again later)"],
+        &[
+            "Temporary failure resolving",
+            "Could not resolve",
+            "Name or service not known",
+            "bad address",
+            "Couldn't resolve host",
+            "temporary error (try again later)",
+        ],
         Diagnosis {
             what: "the host cannot look up names of the network",
-            hints: &["`machine ssh`, then `cat /etc/resolv.conf`; behind a proxy, its package manager has to know of it"],
+            hints: &[
+                "`machine ssh`, then `cat /etc/resolv.conf`; behind a proxy, its package manager has to know of it",
+            ],
         },
     ),
     (
-        &["Failed to fetch", "Could not connect to", "Connection timed out", "Connection refused", "Network is unreachable", "Cannot download", "Failed to download metadata", "Curl error", "curl: (", "failed retrieving file", "Cannot retrieve metalink", "Valid metadata not found", "Download (curl) error", "Failed to connect"],
+        &[
+            "Failed to fetch",
+            "Could not connect to",
+            "Connection timed out",
+            "Connection refused",
+            "Network is unreachable",
+            "Cannot download",
+            "Failed to download metadata",
+            "Curl error",
+            "curl: (",
+            "failed retrieving file",
+            "Cannot retrieve metalink",
+            "Valid metadata not found",
+            "Download (curl) error",
+            "Failed to connect",
+        ],
         Diagnosis {
             what: "the source of its packages does not answer",
             hints: &[
@@ -64,17 +118,36 @@ const CASES: &[(&[&str], Diagnosis)] = &[
         },
     ),
     (
-        &["conflicts with", "problem with installed package", "Conflicts:", "have unmet dependencies", "conflicting requests"],
+        &[
+            "conflicts with",
+            "problem with installed package",
+            "Conflicts:",
+            "have unmet dependencies",
+            "conflicting requests",
+        ],
         Diagnosis {
             what: "other packages of the host stand in the way",
-            hints: &["often podman's or an older Docker's: remove those that are named (`machine ssh`), then provision again"],
+            hints: &[
+                "often podman's or an older Docker's: remove those that are named (`machine ssh`), then provision again",
+            ],
         },
     ),
     (
-        &["Unable to locate package", "has no installation candidate", "No match for argument", "unable to select packages", "target not found", "not found in package names", "No package docker", "Unable to find a match"],
+        &[
+            "Unable to locate package",
+            "has no installation candidate",
+            "No match for argument",
+            "unable to select packages",
+            "target not found",
+            "not found in package names",
+            "No package docker",
+            "Unable to find a match",
+        ],
         Diagnosis {
             what: "the host's package sources do not have the engine",
-            hints: &["make the part of the distribution known that has it (Ubuntu: universe; Alpine: community; SLES: the containers module)"],
+            hints: &[
+                "make the part of the distribution known that has it (Ubuntu: universe; Alpine: community; SLES: the containers module)",
+            ],
         },
     ),
 ];
@@ -96,11 +169,23 @@ mod tests {
     #[test]
     fn real_words_of_package_managers_are_told_apart() {
         for (output, what) in [
-            ("E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)", "holds the lock"),
-            ("dpkg: error processing archive x.deb: cannot copy extracted data: failed to write (No space left on device)", "disk"),
+            (
+                "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)",
+                "holds the lock",
+            ),
+            (
+                "dpkg: error processing archive x.deb: cannot copy extracted data: failed to write (No space left on device)",
+                "disk",
+            ),
             ("E: Release file for http://d/InRelease is not valid yet (invalid for another 364d 1h).", "clock"),
-            ("Err:1 http://d trixie InRelease\n  Temporary failure resolving 'd'\nE: Unable to locate package docker.io", "names"),
-            ("Err:1 http://d trixie InRelease\n  Could not connect to d:80 (127.0.0.1). - connect (111: Connection refused)\nE: Unable to locate package docker.io", "source"),
+            (
+                "Err:1 http://d trixie InRelease\n  Temporary failure resolving 'd'\nE: Unable to locate package docker.io",
+                "names",
+            ),
+            (
+                "Err:1 http://d trixie InRelease\n  Could not connect to d:80 (127.0.0.1). - connect (111: Connection refused)\nE: Unable to locate package docker.io",
+                "source",
+            ),
             ("E: Unable to locate package docker.io", "package sources"),
             ("mkdir: cannot create directory '/etc/docker': Read-only file system", "read-only"),
             ("ERROR: unable to select packages:\n  docker (no such package):", "package sources"),

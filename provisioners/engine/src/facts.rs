@@ -122,7 +122,8 @@ impl Facts {
                 .hint("the connection may have been cut: the same command again carries on")
                 .hint("a login that prints text or starts another program (in .bashrc, say) disturbs it, too"));
         }
-        let all = |key: &str| lines.iter().filter(|(name, _)| *name == key).map(|(_, value)| *value).collect::<Vec<_>>();
+        let all =
+            |key: &str| lines.iter().filter(|(name, _)| *name == key).map(|(_, value)| *value).collect::<Vec<_>>();
         let text = |key: &str| Some(all(key).join("\n")).filter(|text| !text.is_empty());
         let one = |key: &str| all(key).first().map(|value| (*value).to_owned()).filter(|value| !value.is_empty());
         let is = |key: &str| one(key).is_some_and(|value| value == "1");
@@ -227,7 +228,10 @@ mod tests {
             sudo("sudo=no\nsudo_says=ann is not in the sudoers file."),
             Sudo::Refused("ann is not in the sudoers file.".into())
         );
-        assert_eq!((sudo("sudo=missing"), sudo("sudo=yes"), sudo("sudo=root")), (Sudo::Missing, Sudo::Free, Sudo::Root));
+        assert_eq!(
+            (sudo("sudo=missing"), sudo("sudo=yes"), sudo("sudo=root")),
+            (Sudo::Missing, Sudo::Free, Sudo::Root)
+        );
     }
 
     #[test]

@@ -1,7 +1,4 @@
 # What is true of this host, as lines KEY=VALUE; a key may come several times. Changes nothing. Any POSIX shell.
-LC_ALL=C
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-export LC_ALL PATH
 has() { command -v "$1" >/dev/null 2>&1; }
 # fact KEY: one line for each line of standard input.
 fact() { while IFS= read -r line || [ -n "$line" ]; do printf '%s=%s\n' "$1" "$line"; done; }

@@ -52,7 +52,12 @@ fn take_away(from: &mut Map<String, Value>, before: &Map<String, Value>, wanted:
 }
 
 /// Adds `wanted`, and to `ours` what of it was not there or was ours `before`.
-fn add(to: &mut Map<String, Value>, before: &Map<String, Value>, wanted: &Map<String, Value>, ours: &mut Map<String, Value>) {
+fn add(
+    to: &mut Map<String, Value>,
+    before: &Map<String, Value>,
+    wanted: &Map<String, Value>,
+    ours: &mut Map<String, Value>,
+) {
     for (key, value) in wanted {
         let before = before.get(key);
         match (to.get_mut(key), value) {
@@ -125,7 +130,10 @@ mod tests {
         let theirs = map(&json!({"insecure-registries": ["both", "theirs"], "mtu": 1400}));
         let wanted = map(&json!({"insecure-registries": ["ours", "both"], "mtu": 1400}));
         let (once, ours) = merged(&theirs, &Map::new(), &wanted);
-        assert_eq!(Value::Object(once.clone()), json!({"insecure-registries": ["both", "theirs", "ours"], "mtu": 1400}));
+        assert_eq!(
+            Value::Object(once.clone()),
+            json!({"insecure-registries": ["both", "theirs", "ours"], "mtu": 1400})
+        );
         assert_eq!(merged(&once, &ours, &Map::new()).0, theirs);
     }
 

@@ -35,9 +35,9 @@ impl Privilege {
             Sudo::Password => {
                 Err(Error::other(format!("sudo wants a password of {user:?}, and nobody can type it here")).hint(rule))
             }
-            Sudo::Refused(words) => {
-                Err(Error::other(format!("sudo refuses {user:?}: {words}")).hint(rule).hint("or log in as another user"))
-            }
+            Sudo::Refused(words) => Err(Error::other(format!("sudo refuses {user:?}: {words}"))
+                .hint(rule)
+                .hint("or log in as another user")),
         }
     }
 
@@ -61,7 +61,8 @@ impl Privilege {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::io::Write as _;
     use std::process::{Command, Stdio};

@@ -45,7 +45,12 @@ pub(crate) fn holds(session: &mut Session, privilege: Privilege, script: &str) -
 }
 
 /// Writes a file that root owns, whole or not at all; `text` does not appear in any command line.
-pub(crate) fn write(session: &mut Session, privilege: Privilege, file: &crate::step::File, limit: Duration) -> Result<()> {
+pub(crate) fn write(
+    session: &mut Session,
+    privilege: Privilege,
+    file: &crate::step::File,
+    limit: Duration,
+) -> Result<()> {
     collect(session, privilege, &file.preparation(), limit)?.text("cannot make the folder").map(drop)?;
     let account = match privilege {
         Privilege::Login => machine_ssh::Account::User,
@@ -57,8 +62,12 @@ pub(crate) fn write(session: &mut Session, privilege: Privilege, file: &crate::s
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(120);
 
+/// What every script stands on: English words, and the folders that some systems' sudo leaves out.
+const SURROUNDINGS: &str =
+    "LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nexport LC_ALL PATH\n";
+
 fn whole(script: &str) -> String {
     let end = END.trim_end();
-    let script = script.trim_end();
+    let script = format!("{SURROUNDINGS}{}", script.trim_end());
     if script.ends_with(end) { format!("{script}\n") } else { format!("{script}\n{END}") }
 }

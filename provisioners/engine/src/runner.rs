@@ -1,7 +1,7 @@
 //! Carries out a plan on a host.
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use machine_core::{Code, Error, Reporter, Result, ResultExt as _, SshTarget};
@@ -47,33 +47,36 @@ pub struct Outcome {
 impl Outcome {
     /// Whether anything was changed on the host, or would be.
     pub fn changes(&self) -> bool {
-        self.steps.iter().any(|(step, state)| *state != StepState::Satisfied && !matches!(step.action, Action::FreshLogin(_)))
+        self.steps
+            .iter()
+            .any(|(step, state)| *state != StepState::Satisfied && !matches!(step.action, Action::FreshLogin(_)))
     }
 }
 
 /// The work on one host. Blocks, each step within its own limit.
-pub struct Runner<'a> {
+pub struct Runner {
     /// How to log in.
-    pub target: &'a SshTarget,
+    pub target: SshTarget,
     /// What the host shall be.
-    pub request: &'a Request,
+    pub request: Request,
     /// How long it may still be booting.
     pub boot_limit: Duration,
     /// Where progress goes.
-    pub reporter: &'a Reporter,
+    pub reporter: Reporter,
     /// The file that gets all that is said on the host.
-    pub transcript: &'a Path,
+    pub transcript: PathBuf,
     /// Says, often, whether to go on.
-    pub go_on: &'a dyn Fn() -> Result<()>,
+    pub go_on: Box<dyn Fn() -> Result<()> + Send>,
 }
 
-impl Runner<'_> {
+impl Runner {
     /// Does what is to be done.
     ///
     /// # Errors
     /// What makes the host unfit, or which step failed and why; what was done stays, and another run carries on.
     pub fn run(&self) -> Result<Outcome> {
-        let mut transcript = Transcript::begin(self.transcript, self.reporter)?;
+        let mut transcript = Transcript::begin(&self.transcript, &self.reporter)?;
+        self.reporter.stage("ssh", "Waiting for SSH to be available");
         let mut session = self.log_in()?;
         let mut facts = self.settled(&mut session, &mut transcript)?;
         let mut plan = self.plan(&facts)?;
@@ -87,7 +90,7 @@ impl Runner<'_> {
             if state == StepState::Done && step.id == "engine" {
                 // Now there is a unit, and what else depends on what was installed.
                 facts = self.look(&mut session)?;
-                plan = plan_again(&facts, self.request, plan)?;
+                plan = plan_again(&facts, &self.request, plan)?;
                 position = plan.steps.iter().position(|other| other.id == step.id).map_or(position, |at| at + 1);
             }
             done.push((step, state));
@@ -100,7 +103,9 @@ impl Runner<'_> {
     /// # Errors
     /// What makes the host unfit.
     pub fn rehearse(&self) -> Result<Outcome> {
+        self.reporter.stage("ssh", "Waiting for SSH to be available");
         let mut session = self.log_in()?;
+        self.reporter.stage("detect", "Detecting the provisioner");
         let facts = self.look(&mut session)?;
         let plan = self.plan(&facts)?;
         let privilege = Privilege::of(&facts)?;
@@ -117,7 +122,7 @@ impl Runner<'_> {
     }
 
     fn plan(&self, facts: &Facts) -> Result<Plan> {
-        let plan = plan(facts, self.request)?;
+        let plan = plan(facts, &self.request)?;
         tracing::debug!(?facts, "what is true of the host");
         self.reporter.detail(format!("the host runs {}", plan.distribution));
         plan.warnings.iter().for_each(|warning| self.reporter.warn(warning.as_str()));
@@ -125,7 +130,6 @@ impl Runner<'_> {
     }
 
     fn log_in(&self) -> Result<Session> {
-        self.reporter.stage("ssh", "Waiting for SSH to be available");
         let begun = Instant::now();
         let mut refused: Option<Instant> = None;
         let between = |_: &ConnectError| {
@@ -133,7 +137,7 @@ impl Runner<'_> {
         };
         loop {
             let left = self.boot_limit.saturating_sub(begun.elapsed()).max(Duration::from_secs(1));
-            let error = match Session::connect_when_up(self.target, left, between) {
+            let error = match Session::connect_when_up(&self.target, left, between) {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
             };
@@ -158,7 +162,7 @@ impl Runner<'_> {
         self.reporter.stage("cloud-init", "Waiting for cloud-init");
         transcript.step("cloud-init", "Waiting for cloud-init");
         // Its verdict is among the facts. A failure of something else in it need not be one of ours.
-        let script = "LC_ALL=C cloud-init status --wait || true\n";
+        let script = "cloud-init status --wait || true\n";
         remote::stream(session, Privilege::Login, script, CLOUD_INIT_LIMIT, &mut |bytes| {
             (self.go_on)()?;
             transcript.take(bytes);
@@ -196,7 +200,7 @@ impl Runner<'_> {
         self.reporter.stage(step.id, step.title.as_str());
         let status = match &step.action {
             Action::Run(script) => {
-                let script = format!("export LC_ALL=C MACHINE_NOW={}\n{script}", now());
+                let script = format!("MACHINE_NOW={}\n{script}", now());
                 remote::stream(session, privilege, &script, step.limit, &mut |bytes| {
                     (self.go_on)()?;
                     transcript.take(bytes);
@@ -260,7 +264,9 @@ impl Runner<'_> {
         if let Some(shown) = transcript.shown() {
             error = error.hint(shown);
         }
-        error.hint(format!("what was done is kept: `machine provision {machine}` carries on; `machine ssh {machine}` still works"))
+        error.hint(format!(
+            "what was done is kept: `machine provision {machine}` carries on; `machine ssh {machine}` still works"
+        ))
     }
 }
 

@@ -18,7 +18,7 @@ apt() {
 }
 update() {
     for waited in $(seq 0 5 600); do
-        said=$(apt update 2>&1) && { printf '%s\n' "$said"; return 0; }
+        said=$(apt "$@" update 2>&1) && { printf '%s\n' "$said"; return 0; }
         # apt does not wait by itself for the lock of its lists.
         case $said in *"Could not get lock"* | *"Unable to lock"*) [ "$waited" -gt 0 ] || printf '%s\n' "$said" ;; *) break ;; esac
         sleep 5
@@ -112,11 +112,9 @@ fn from_distribution(case: &Case<'_>) -> Scripts {
 fn engine(version: Option<&str>, names: &str, more: &str) -> String {
     let packages = match version {
         None => names.to_owned(),
-        Some(want) => names
-            .split(' ')
-            .map(|name| format!("{name}=\"$(version {name} {want})\""))
-            .collect::<Vec<_>>()
-            .join(" "),
+        Some(want) => {
+            names.split(' ').map(|name| format!("{name}=\"$(version {name} {want})\"")).collect::<Vec<_>>().join(" ")
+        }
     };
     // A version that there is not must not pass for any: a failed substitution in an argument would.
     let known = match version {
@@ -128,8 +126,9 @@ fn engine(version: Option<&str>, names: &str, more: &str) -> String {
 }
 
 fn upgrade() -> String {
+    // Without today's lists nothing is newer: a source that is down must not pass for that.
     format!(
-        "set -e\n{APT}update\n\
+        "set -e\n{APT}update -o APT::Update::Error-Mode=any\n\
          names=$(dpkg-query -W -f '${{Package}} ${{db:Status-Status}}\\n' docker-ce docker-ce-cli containerd.io docker-buildx-plugin \\\n    \
              docker-compose-plugin docker.io docker-cli containerd runc docker-compose docker-compose-v2 docker-buildx 2>/dev/null |\n    \
              awk '$2 == \"installed\" {{ print $1 }}')\n\

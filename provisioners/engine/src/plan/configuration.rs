@@ -42,7 +42,8 @@ pub(super) fn authorities(distribution: &Distribution, request: &Request) -> Res
     for (host, pem) in &engine.registry_authorities {
         let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '_' | '[' | ']');
         if host.is_empty() || host.starts_with('.') || !host.chars().all(allowed) {
-            return Err(Error::new(Code::Usage, format!("{host:?} is not the name of a registry")).hint("such as registry.example.org:5000"));
+            return Err(Error::new(Code::Usage, format!("{host:?} is not the name of a registry"))
+                .hint("such as registry.example.org:5000"));
         }
         // Read at each pull.
         files.push(File::new(&format!("/etc/docker/certs.d/{host}/ca.crt"), pem.as_str()).without_restart());
@@ -241,10 +242,15 @@ mod tests {
     #[test]
     fn arguments_of_the_unit_stay_but_for_addresses_and_what_is_said_in_the_file() {
         let settings: Map<String, Value> =
-            [("labels".to_owned(), json!(["a=b"])), ("storage-driver".to_owned(), json!("overlay2"))].into_iter().collect();
+            [("labels".to_owned(), json!(["a=b"])), ("storage-driver".to_owned(), json!("overlay2"))]
+                .into_iter()
+                .collect();
         let kept = |line: &str| kept(line.split_whitespace(), &settings).join(" ");
         assert_eq!(kept("-H fd:// --containerd=/c.sock $DOCKER_OPTS"), "--containerd=/c.sock $DOCKER_OPTS");
-        assert_eq!(kept("--host=fd:// --exec-opt native.cgroupdriver=systemd $OPTIONS"), "--exec-opt native.cgroupdriver=systemd $OPTIONS");
+        assert_eq!(
+            kept("--host=fd:// --exec-opt native.cgroupdriver=systemd $OPTIONS"),
+            "--exec-opt native.cgroupdriver=systemd $OPTIONS"
+        );
         // docker-machine's own drop-in.
         let line = "-H tcp://0.0.0.0:2376 -H unix:///var/run/docker.sock --storage-driver overlay2 --tlsverify --tlscacert /a \
                     --tlscert /b --tlskey /c --label provider=generic --debug";

@@ -128,7 +128,8 @@ pub(super) fn group(distribution: &Distribution) -> Step {
 
 /// Accounts that may use the engine without sudo. They keep their other groups.
 pub(super) fn members(facts: &Facts, distribution: &Distribution, request: &Request) -> Step {
-    let users: Vec<String> = std::iter::once(&facts.user).chain(&request.engine.users).map(|user| quote(user)).collect();
+    let users: Vec<String> =
+        std::iter::once(&facts.user).chain(&request.engine.users).map(|user| quote(user)).collect();
     let add = match distribution.family {
         Family::Alpine => "addgroup \"$user\" docker",
         _ => "usermod -aG docker \"$user\"",
@@ -156,7 +157,9 @@ pub(super) fn firewall(facts: &Facts, request: &Request) -> Option<Step> {
         Firewall::Firewalld => (
             format!("firewall-cmd -q --query-port={port}/tcp && firewall-cmd -q --permanent --query-port={port}/tcp"),
             // Not `--reload`, which would take the engine's own rules away.
-            format!("set -e\nfirewall-cmd -q --add-port={port}/tcp\nfirewall-cmd -q --permanent --add-port={port}/tcp\n"),
+            format!(
+                "set -e\nfirewall-cmd -q --add-port={port}/tcp\nfirewall-cmd -q --permanent --add-port={port}/tcp\n"
+            ),
         ),
         Firewall::Ufw => (format!("ufw status | grep -q '^{port}/tcp .*ALLOW'"), format!("ufw allow {port}/tcp\n")),
     };

@@ -49,14 +49,19 @@ pub(super) fn packaging(facts: &Facts, distribution: &Distribution, request: &Re
     let source = source(facts, distribution, engine.source, &mut warnings)?;
     let version = engine.version.as_deref();
     if let Some(version) = version
-        && (version.is_empty() || !version.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+' | b'~')))
+        && (version.is_empty()
+            || !version.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+' | b'~')))
     {
         return Err(Error::new(Code::Usage, format!("{version:?} is no version of an engine")).hint("such as 28.1.1"));
     }
     let case = Case { facts, distribution, source, version };
-    if facts.dockerd.is_none() && facts.managers.iter().any(|name| name == "rpm-ostree" || name == "transactional-update") {
-        return Err(Error::other(format!("{distribution} is an image-based system: packages cannot be added to it running"))
-            .hint("install Docker Engine there by its own means, restart it, then provision again"));
+    if facts.dockerd.is_none()
+        && facts.managers.iter().any(|name| name == "rpm-ostree" || name == "transactional-update")
+    {
+        return Err(Error::other(format!(
+            "{distribution} is an image-based system: packages cannot be added to it running"
+        ))
+        .hint("install Docker Engine there by its own means, restart it, then provision again"));
     }
     let scripts = match distribution.family {
         Family::Debian | Family::Ubuntu => apt::scripts(&case),
@@ -75,14 +80,20 @@ pub(super) fn packaging(facts: &Facts, distribution: &Distribution, request: &Re
             // An engine that is there is not replaced, so that its source is of no concern.
             satisfied_by: Some(format!("{} || {{ {check}; }}", installed(None))),
             action: Action::Run(script.clone()),
-            hint: Some("without a way to download.docker.com: `--engine-source distro` takes the distribution's own packages".into()),
+            hint: Some(
+                "without a way to download.docker.com: `--engine-source distro` takes the distribution's own packages"
+                    .into(),
+            ),
             limit: INSTALL_LIMIT,
         });
     }
     let (title, script) = match from_script {
         Some(url) => (format!("Installing Docker Engine by {url}"), by_script(url)),
         None => (
-            format!("Installing Docker Engine ({})", if source == Source::Docker { "Docker's packages" } else { "the distribution's packages" }),
+            format!(
+                "Installing Docker Engine ({})",
+                if source == Source::Docker { "Docker's packages" } else { "the distribution's packages" }
+            ),
             unstarted(facts, &scripts.engine),
         ),
     };
@@ -91,7 +102,8 @@ pub(super) fn packaging(facts: &Facts, distribution: &Distribution, request: &Re
         title,
         satisfied_by: Some(installed(version)),
         action: Action::Run(script),
-        hint: version.map(|version| format!("`--engine-version {version}` was asked for: leave it out for the newest one")),
+        hint: version
+            .map(|version| format!("`--engine-version {version}` was asked for: leave it out for the newest one")),
         limit: INSTALL_LIMIT,
     });
     if request.upgrade {
@@ -172,7 +184,9 @@ fn source(
 fn served_by_docker(distribution: &Distribution) -> bool {
     match distribution.family {
         Family::Debian => matches!(distribution.codename.as_str(), "bullseye" | "bookworm" | "trixie"),
-        Family::Ubuntu => matches!(distribution.codename.as_str(), "focal" | "jammy" | "noble" | "plucky" | "questing" | "resolute"),
+        Family::Ubuntu => {
+            matches!(distribution.codename.as_str(), "focal" | "jammy" | "noble" | "plucky" | "questing" | "resolute")
+        }
         Family::Fedora => true,
         Family::Rhel => matches!(distribution.major(), "8" | "9" | "10"),
         Family::Amazon | Family::Suse | Family::Alpine | Family::Arch => false,

@@ -48,7 +48,8 @@ pub(super) fn check_room(facts: &Facts, request: &Request) -> Result<()> {
 pub(super) fn warnings(facts: &Facts) -> Vec<String> {
     let mut warnings = Vec::new();
     if facts.cloud_init == CloudInit::Failed {
-        warnings.push("cloud-init on the host ended with errors: `cloud-init status --long` there tells more".to_owned());
+        warnings
+            .push("cloud-init on the host ended with errors: `cloud-init status --long` there tells more".to_owned());
     }
     if facts.cgroup == 1 {
         warnings.push("the host has control groups of version 1, which Docker Engine is giving up".to_owned());

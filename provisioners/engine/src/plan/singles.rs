@@ -19,7 +19,9 @@ pub(super) fn zypper(case: &Case<'_>) -> Scripts {
     let zypper = "export ZYPP_LOCK_TIMEOUT=600\nzypper() { command zypper --non-interactive \"$@\"; }\n";
     Scripts {
         repository: None,
-        engine: format!("{zypper}{module}zypper install --no-recommends 'docker{version}' docker-compose docker-buildx\n"),
+        engine: format!(
+            "{zypper}{module}zypper install --no-recommends 'docker{version}' docker-compose docker-buildx\n"
+        ),
         plugins: format!("set -e\n{zypper}zypper install --no-recommends docker-compose docker-buildx\n"),
         upgrade: rpm::upgrade("zypper"),
         has_buildx: true,

@@ -82,7 +82,11 @@ fn every_script_of_every_plan_is_one_that_a_shell_can_read() {
             },
             ..request()
         };
-        for request in [request(), full, with(EngineSpec { install_url: Some("https://get.example.org/it's".into()), ..EngineSpec::default() })] {
+        for request in [
+            request(),
+            full,
+            with(EngineSpec { install_url: Some("https://get.example.org/it's".into()), ..EngineSpec::default() }),
+        ] {
             for step in plan(&bare(&name), &request).unwrap().steps {
                 let script = match &step.action {
                     Action::Run(script) => script.clone(),
@@ -104,7 +108,10 @@ fn the_distributions_own_packages_are_taken_when_they_are_asked_for_or_all_there
     for name in ["debian-12", "debian-13", "ubuntu-24.04", "fedora-43"] {
         let plan = plan(&bare(name), &distro).unwrap();
         assert!(plan.steps.iter().all(|step| step.id != "repository"), "{name}");
-        insta::assert_snapshot!(format!("distro_{name}"), format!("{}{}", step(&plan.steps, "engine"), step(&plan.steps, "plugins")));
+        insta::assert_snapshot!(
+            format!("distro_{name}"),
+            format!("{}{}", step(&plan.steps, "engine"), step(&plan.steps, "plugins"))
+        );
     }
     let testing = plan(&bare("debian-testing"), &request()).unwrap();
     assert!(testing.warnings[0].contains("the distribution's own"), "{:?}", testing.warnings);
@@ -133,7 +140,9 @@ fn an_engine_that_is_there_keeps_its_source_its_unit_and_the_settings_of_others(
         engine_package: Some("docker.io".into()),
         exec_start: Some("/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS".into()),
         docker_socket: true,
-        daemon_json: Some(r#"{"debug": true, "log-driver": "journald", "insecure-registries": ["theirs:5000"]}"#.into()),
+        daemon_json: Some(
+            r#"{"debug": true, "log-driver": "journald", "insecure-registries": ["theirs:5000"]}"#.into(),
+        ),
         ..bare("debian-13")
     };
     let request = with(EngineSpec { insecure_registries: vec!["ours:5000".into()], ..EngineSpec::default() });
@@ -148,7 +157,8 @@ fn an_engine_that_is_there_keeps_its_source_its_unit_and_the_settings_of_others(
         files.iter().find(|file| file.path == path).unwrap().text.clone()
     };
     let line = written(&plan, "/etc/systemd/system/docker.service.d/zz-machine.conf");
-    let line = line.lines().rfind(|line| line.starts_with("ExecStart=/")).unwrap().trim_start_matches("ExecStart=").to_owned();
+    let line =
+        line.lines().rfind(|line| line.starts_with("ExecStart=/")).unwrap().trim_start_matches("ExecStart=").to_owned();
     let second = plan_of(&Facts {
         daemon_json: Some(written(&plan, "/etc/docker/daemon.json")),
         ours: Some(written(&plan, "/etc/docker/machine.json")),
@@ -168,12 +178,14 @@ fn settings_that_are_taken_back_go_and_defaults_follow_what_is_asked_for() {
     };
     let facts = bare("debian-13");
     let (plain, _) = write(&facts, EngineSpec::default());
-    let (first, ours) = write(&facts, EngineSpec { registry_mirrors: vec!["https://m".into()], ..EngineSpec::default() });
+    let (first, ours) =
+        write(&facts, EngineSpec { registry_mirrors: vec!["https://m".into()], ..EngineSpec::default() });
     assert!(first.contains("https://m"));
     let facts = Facts { daemon_json: Some(first), ours: Some(ours), ..facts };
     assert_eq!(write(&facts, EngineSpec::default()).0, plain);
     // Limits of one log driver are none of another's: dockerd would refuse them.
-    let (journald, _) = write(&facts, EngineSpec { options: vec!["log-driver=journald".into()], ..EngineSpec::default() });
+    let (journald, _) =
+        write(&facts, EngineSpec { options: vec!["log-driver=journald".into()], ..EngineSpec::default() });
     assert!(journald.contains("journald") && !journald.contains("max-size"), "{journald}");
 }
 
@@ -185,7 +197,8 @@ fn a_smaller_network_a_swarm_and_addresses_in_the_file_are_heeded() {
     assert!(!settings(&bare("debian-13")).contains("\"mtu\""));
     let swarm = settings(&Facts { swarm: true, ..bare("debian-13") });
     assert!(swarm.contains("\"live-restore\": false"), "{swarm}");
-    let in_file = settings(&Facts { daemon_json: Some(r#"{"hosts": ["unix:///x.sock"]}"#.into()), ..bare("debian-13") });
+    let in_file =
+        settings(&Facts { daemon_json: Some(r#"{"hosts": ["unix:///x.sock"]}"#.into()), ..bare("debian-13") });
     assert!(in_file.contains("unix:///x.sock") && !in_file.contains("-H "), "told in one place: {in_file}");
 }
 
@@ -194,9 +207,14 @@ fn a_clock_far_off_is_set_first_and_a_firewall_opened_last() {
     let late = Facts { clock_ahead: -366 * 86400, ..bare("debian-13") };
     let plan_of = |facts: &Facts| plan(facts, &request()).unwrap();
     let plan = plan_of(&late);
-    assert_eq!((plan.steps[0].id, plan.steps[0].title.as_str()), ("clock", "Setting the clock, which is 366 days behind"));
+    assert_eq!(
+        (plan.steps[0].id, plan.steps[0].title.as_str()),
+        ("clock", "Setting the clock, which is 366 days behind")
+    );
     assert_ne!(plan_of(&bare("debian-13")).steps[0].id, "clock");
-    for (firewall, words) in [(crate::Firewall::Firewalld, "--add-port=2376/tcp"), (crate::Firewall::Ufw, "ufw allow 2376/tcp")] {
+    for (firewall, words) in
+        [(crate::Firewall::Firewalld, "--add-port=2376/tcp"), (crate::Firewall::Ufw, "ufw allow 2376/tcp")]
+    {
         let shown = text(&Facts { firewall: Some(firewall), ..bare("debian-13") }, &request(), "firewall");
         assert!(shown.contains(words), "{shown}");
     }
@@ -208,22 +226,37 @@ fn hosts_that_cannot_become_one_are_refused_with_the_reason() {
     let no = |facts: Facts| refused(&facts, &request());
     assert!(no(Facts { sudo: Sudo::Missing, ..debian() }).contains("there is no sudo"));
     assert!(no(Facts { sudo: Sudo::Password, ..debian() }).contains("sudo wants a password of \"ann\""));
-    assert!(no(Facts { sudo: Sudo::Refused("ann is not in the sudoers file.".into()), ..debian() }).contains("sudoers"));
+    assert!(
+        no(Facts { sudo: Sudo::Refused("ann is not in the sudoers file.".into()), ..debian() }).contains("sudoers")
+    );
     assert!(no(Facts { read_only: vec!["/".into()], ..debian() }).contains("/ of the host is read-only"));
     assert!(no(Facts { free_kib: Some(100 << 10), ..debian() }).contains("100 MiB are free, 900 MiB are needed"));
     assert!(no(Facts { init: Init::Other, ..debian() }).contains("neither systemd nor OpenRC"));
-    assert!(no(Facts { os_release: "ID=plan9\nPRETTY_NAME=\"Plan 9\"".into(), ..debian() }).contains("OS type not recognized: Plan 9"));
-    assert!(no(Facts { daemon_json: Some("{,}".into()), ..debian() }).contains("daemon.json of the host is not a JSON object"));
-    assert!(no(Facts { managers: vec!["dnf".into(), "rpm-ostree".into()], ..bare("fedora-43") }).contains("image-based"));
+    assert!(
+        no(Facts { os_release: "ID=plan9\nPRETTY_NAME=\"Plan 9\"".into(), ..debian() })
+            .contains("OS type not recognized: Plan 9")
+    );
+    assert!(
+        no(Facts { daemon_json: Some("{,}".into()), ..debian() })
+            .contains("daemon.json of the host is not a JSON object")
+    );
+    assert!(
+        no(Facts { managers: vec!["dnf".into(), "rpm-ostree".into()], ..bare("fedora-43") }).contains("image-based")
+    );
     // With the engine there, a full disk is one that cannot take a few files.
-    plan(&Facts { free_kib: Some(100 << 10), dockerd: Some("/usr/bin/dockerd".into()), ..debian() }, &request()).unwrap();
+    plan(&Facts { free_kib: Some(100 << 10), dockerd: Some("/usr/bin/dockerd".into()), ..debian() }, &request())
+        .unwrap();
     let failed = plan(&Facts { cloud_init: CloudInit::Failed, ..debian() }, &request()).unwrap();
     assert!(failed.warnings[0].contains("cloud-init"), "{:?}", failed.warnings);
 }
 
 #[test]
 fn secrets_are_never_shown() {
-    let plan = plan(&bare("debian-13"), &with(EngineSpec { env: [("P".to_owned(), "HIDDEN".to_owned())].into(), ..EngineSpec::default() })).unwrap();
+    let plan = plan(
+        &bare("debian-13"),
+        &with(EngineSpec { env: [("P".to_owned(), "HIDDEN".to_owned())].into(), ..EngineSpec::default() }),
+    )
+    .unwrap();
     let shown = format!("{plan}{plan:?}");
     assert!(!shown.contains("TOPSECRET") && !shown.contains("HIDDEN"), "{shown}");
 }
@@ -238,10 +271,15 @@ fn authorities_go_where_each_distribution_looks_for_them() {
     let shown: String = ["debian-13", "rocky-9", "opensuse-leap-15.6", "arch", "alpine-3.22"]
         .map(|name| {
             let facts = bare(name);
-            format!("-- {name}\n{}{}", text(&facts, &with(engine.clone()), "authorities"), text(&facts, &with(engine.clone()), "trust"))
+            format!(
+                "-- {name}\n{}{}",
+                text(&facts, &with(engine.clone()), "authorities"),
+                text(&facts, &with(engine.clone()), "trust")
+            )
         })
         .join("");
     insta::assert_snapshot!(shown);
-    let wrong = EngineSpec { registry_authorities: [("../x".to_owned(), String::new())].into(), ..EngineSpec::default() };
+    let wrong =
+        EngineSpec { registry_authorities: [("../x".to_owned(), String::new())].into(), ..EngineSpec::default() };
     assert!(refused(&bare("debian-13"), &with(wrong)).contains("name of a registry"));
 }
