@@ -79,7 +79,9 @@ pub enum Command {
     /// List machines
     #[command(visible_alias = "list")]
     Ls(Ls),
-    /// Make machines what was asked for: engine, settings, certificates; a second time it changes nothing
+    /// Make machines what was asked for: engine, settings, certificates
+    ///
+    /// What is so already is left alone: a second run changes and restarts nothing, and one after a failure carries on.
     Provision(Provision),
     /// Make new TLS certificates for machines; containers go on
     RegenerateCerts(RegenerateCerts),
@@ -87,7 +89,10 @@ pub enum Command {
     Restart(Power),
     /// Remove machines, with everything in them
     Rm(Rm),
-    /// Change settings of a machine's engine; each flag replaces what it set before, an empty value takes it back
+    /// Change settings of a machine's engine
+    ///
+    /// Each flag replaces all that it set before; an empty value takes it back. The engine restarts once, if it must;
+    /// containers go on.
     Set(Box<Set>),
     /// Log in to a machine, or run a command on it
     Ssh(Ssh),
@@ -97,7 +102,9 @@ pub enum Command {
     Status(OneMachine),
     /// Shut machines down
     Stop(Stop),
-    /// Bring the engines of machines to their newest version; containers, images and volumes stay
+    /// Bring the engines of machines to their newest version
+    ///
+    /// Containers, images and volumes stay.
     Upgrade(SomeMachines),
     /// Print the address of a machine's engine
     Url(OneMachine),

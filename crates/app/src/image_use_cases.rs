@@ -52,6 +52,13 @@ impl App {
                 reporter.info("There is no image yet: building it from distribution packages, once (some minutes)...");
                 self.build_image(None, false, reporter).await.map_err(|e| e.with_code(Code::PreCreate))?
             }
+            Err(error) if error.code() == Code::NotFound && self.catalog()?.find(&wanted, host_arch()).is_ok() => {
+                reporter.info(format!("The image {wanted:?} is not here yet: downloading it, once..."));
+                self.pull_image(&wanted, reporter).await.map_err(|e| {
+                    let code = if e.code() == Code::Interrupted { Code::Interrupted } else { Code::PreCreate };
+                    e.with_code(code)
+                })?
+            }
             Err(error) if error.code() == Code::NotFound => {
                 let app = self.clone();
                 let reporter = reporter.clone();

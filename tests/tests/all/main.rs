@@ -19,4 +19,5 @@ mod vm_crash;
 mod vm_kill;
 mod vm_life;
 mod vm_provision;
+mod vm_tutorial;
 mod vm_two;
