@@ -127,12 +127,21 @@ pub enum Command {
     /// List machines
     #[command(visible_alias = "list")]
     Ls(Ls),
+    /// Make machines what was asked for: engine, settings, certificates
+    ///
+    /// What is so already is left alone: a second run changes and restarts nothing, and one after a failure carries on.
+    Provision(Provision),
     /// Make new TLS certificates for machines; containers go on
     RegenerateCerts(RegenerateCerts),
     /// Restart machines
     Restart(Power),
     /// Remove machines, with everything in them
     Rm(Rm),
+    /// Change settings of a machine's engine
+    ///
+    /// Each flag replaces all that it set before; an empty value takes it back. The engine restarts once, if it must;
+    /// containers go on.
+    Set(Box<Set>),
     /// Log in to a machine, or run a command on it
     Ssh(Ssh),
     /// Start machines
@@ -143,8 +152,17 @@ pub enum Command {
     Stop(Stop),
     /// Save machines' memory and turn them off; `start` goes on there
     Suspend(SomeMachines),
+    /// Bring the engines of machines to their newest version
+    ///
+    /// Containers, images and volumes stay.
+    Upgrade(SomeMachines),
     /// Print the address of a machine's engine
     Url(OneMachine),
+    /// Accounts on a machine, for more people than one
+    User {
+        #[command(subcommand)]
+        command: User,
+    },
     /// Print this program's version, or that of a machine's engine
     Version(Version),
     /// Print a completion script for a shell
@@ -195,21 +213,74 @@ pub struct Create {
     /// The image: a name of `machine image ls`, or a path [default: machine]
     #[arg(long, value_name = "NAME|PATH")]
     pub image: Option<String>,
-    /// Hardware acceleration: auto, kvm, hvf, whpx or tcg (none)
-    #[arg(long, value_name = "HOW", default_value = "auto")]
-    pub accelerator: String,
+    /// Hardware acceleration: auto, kvm, hvf, whpx or tcg (none) [default: auto]
+    #[arg(long, value_name = "HOW")]
+    pub accelerator: Option<String>,
     /// One more argument for QEMU (repeat; `--qemu-arg=-device --qemu-arg=...`)
     #[arg(long = "qemu-arg", value_name = "ARG", allow_hyphen_values = true)]
     pub qemu_arguments: Vec<String>,
     /// Boot, even where a saved state of a like machine could be gone on from (and leave none)
     #[arg(long)]
     pub no_warm: bool,
-    /// The login name inside
-    #[arg(long, value_name = "NAME", default_value = "docker")]
-    pub ssh_user: String,
+    /// The login name inside [default: docker]
+    #[arg(long, value_name = "NAME")]
+    pub ssh_user: Option<String>,
+    /// The host to adopt: its address or name [env: GENERIC_IP_ADDRESS]
+    #[arg(long, value_name = "ADDRESS", help_heading = "Driver generic")]
+    pub generic_ip_address: Option<String>,
+    /// Who logs in; root, or one with sudo and no password for it [env: GENERIC_SSH_USER] [default: root]
+    #[arg(long, value_name = "NAME", help_heading = "Driver generic")]
+    pub generic_ssh_user: Option<String>,
+    /// The port of its sshd [env: GENERIC_SSH_PORT] [default: 22]
+    #[arg(long, value_name = "PORT", help_heading = "Driver generic")]
+    pub generic_ssh_port: Option<u16>,
+    /// The private key that it lets in [env: GENERIC_SSH_KEY] [default: the first of ~/.ssh]
+    #[arg(long, value_name = "FILE", help_heading = "Driver generic")]
+    pub generic_ssh_key: Option<PathBuf>,
+    /// The port that its engine gets [env: GENERIC_ENGINE_PORT] [default: 2376]
+    #[arg(long, value_name = "PORT", help_heading = "Driver generic")]
+    pub generic_engine_port: Option<u16>,
+    /// Its host key, `ssh-ed25519 AAAA...` or a line of known_hosts [default: you are asked]
+    #[arg(long, value_name = "KEY", help_heading = "Driver generic")]
+    pub generic_host_key: Option<String>,
     /// One more name or address for the server certificate (repeat)
     #[arg(long, value_name = "NAME", help_heading = "Engine")]
     pub tls_san: Vec<String>,
+    #[command(flatten)]
+    pub engine: EngineSettings,
+    /// Where the engine comes from, in a machine without one: Docker's packages or the distribution's [default: docker,
+    /// where it serves the release]
+    #[arg(long, value_enum, value_name = "WHOSE", help_heading = "Engine", conflicts_with = "engine_install_url")]
+    pub engine_source: Option<EngineSource>,
+    /// The version to install [default: the newest]
+    #[arg(long, value_name = "VERSION", help_heading = "Engine", conflicts_with = "engine_install_url")]
+    pub engine_version: Option<String>,
+    /// A script that installs the engine, in place of packages [env: MACHINE_DOCKER_INSTALL_URL]
+    #[arg(long, value_name = "URL", help_heading = "Engine")]
+    pub engine_install_url: Option<String>,
+    /// Return as soon as it boots
+    #[arg(long, conflicts_with = "wait")]
+    pub no_wait: bool,
+    /// Return when its engine answers (this is what happens anyway)
+    #[arg(long)]
+    pub wait: bool,
+    /// How long the engine may take, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+}
+
+/// Whose packages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EngineSource {
+    /// Docker's own.
+    Docker,
+    /// The distribution's.
+    Distro,
+}
+
+/// Settings of an engine, at its creation and later.
+#[derive(Debug, Args)]
+pub struct EngineSettings {
     /// An option of the engine (repeat)
     #[arg(long = "engine-opt", value_name = "KEY[=VALUE]", help_heading = "Engine")]
     pub engine_options: Vec<String>,
@@ -228,15 +299,73 @@ pub struct Create {
     /// A variable of the engine's environment (repeat)
     #[arg(long = "engine-env", value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Engine")]
     pub engine_environment: Vec<(String, String)>,
-    /// Return as soon as it boots
-    #[arg(long, conflicts_with = "wait")]
-    pub no_wait: bool,
-    /// Return when its engine answers (this is what happens anyway)
+    /// Networks that the engine takes its own from (repeat)
+    #[arg(long = "engine-address-pool", value_name = "base=NETWORK,size=BITS", help_heading = "Engine")]
+    pub engine_address_pools: Vec<String>,
+    /// A certificate authority to trust, PEM (repeat)
+    #[arg(long = "engine-ca", value_name = "FILE", help_heading = "Engine")]
+    pub engine_authorities: Vec<PathBuf>,
+    /// The certificate authority of a registry, PEM (repeat)
+    #[arg(long = "engine-registry-ca", value_name = "HOST=FILE", value_parser = key_value, help_heading = "Engine")]
+    pub engine_registry_authorities: Vec<(String, String)>,
+    /// An account of the machine that may use the engine, besides the login user's (repeat)
+    #[arg(long = "docker-user", value_name = "NAME", help_heading = "Engine")]
+    pub docker_users: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Provision {
+    /// The machines [default: "default", where it exists]
+    pub names: Vec<String>,
+    /// Only say what would be done (with --verbose: in full)
     #[arg(long)]
-    pub wait: bool,
-    /// How long the engine may take, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub plan: bool,
+    /// How long the engine may take to answer here once all is done, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Set {
+    /// The machine [default: "default", where it exists]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub engine: EngineSettings,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Make an account with SSH keys of its own, or give one more keys
+    Add {
+        /// The machine
+        machine: String,
+        /// The account's login name
+        user: String,
+        /// A public key that lets it in (repeat) [default: one is made]
+        #[arg(long = "ssh-key", value_name = "FILE")]
+        ssh_keys: Vec<PathBuf>,
+        /// Not in the group docker, whose members can become root
+        #[arg(long)]
+        no_docker: bool,
+    },
+    /// List the accounts of people
+    Ls {
+        /// The machine [default: "default", where it exists]
+        machine: Option<String>,
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Remove an account, with its home
+    Rm {
+        /// The machine
+        machine: String,
+        /// The account's login name
+        user: String,
+        /// Do not ask
+        #[arg(short)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -398,7 +527,11 @@ pub struct Version {
     pub timeout: u64,
 }
 
+/// `KEY=VALUE`, or nothing, which takes back what was set.
 fn key_value(text: &str) -> Result<(String, String), String> {
+    if text.is_empty() {
+        return Ok((String::new(), String::new()));
+    }
     text.split_once('=')
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .ok_or_else(|| "it is not KEY=VALUE".to_owned())

@@ -4,7 +4,9 @@ use machine_app::App;
 use machine_core::Result;
 
 use crate::arguments::{Arguments, Command};
-use crate::commands::{connection, create, doctor, image, list, logs, power, remove, ssh, supervise, version};
+use crate::commands::{
+    connection, create, doctor, image, list, logs, power, provision, remove, ssh, supervise, user, version,
+};
 use crate::progress::Manner;
 
 pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
@@ -22,15 +24,19 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Logs(logs) => logs::run(app, &logs),
         Command::Ls(ls) if arguments.global.quiet => list::names(app, &ls),
         Command::Ls(ls) => list::run(app, &ls),
+        Command::Provision(provision) => provision::run(app, &provision, manner),
         Command::RegenerateCerts(certs) => power::regenerate_certificates(app, &certs, manner),
         Command::Restart(power) => power::restart(app, &power, manner),
         Command::Rm(rm) => remove::run(app, &rm, manner),
+        Command::Set(set) => provision::set(app, *set, manner),
         Command::Ssh(ssh) => ssh::run(app, ssh.words),
         Command::Start(power) => power::start(app, &power, manner),
         Command::Status(one) => list::status(app, one.name.as_deref()),
         Command::Stop(stop) => power::stop(app, &stop, manner),
         Command::Suspend(some) => power::suspend(app, &some.names, manner),
+        Command::Upgrade(some) => provision::upgrade(app, &some.names, manner),
         Command::Url(one) => connection::url(app, one.name.as_deref()),
+        Command::User { command } => user::run(app, command, manner),
         Command::Version(version) => version::run(app, &version),
         Command::Completions { shell } => version::completions(shell),
         Command::Supervise { name, adopt } => supervise::run(app, &name, adopt),

@@ -39,6 +39,11 @@ impl Manner {
         Self { how, verbose: arguments.verbose }
     }
 
+    /// Whether everything shall be shown.
+    pub fn is_verbose(self) -> bool {
+        self.verbose
+    }
+
     /// The same with several machines at once: one line that redraws itself cannot speak for more than one.
     pub fn for_several(self) -> Self {
         if self.how == How::Live { Self { how: How::Plain, ..self } } else { self }

@@ -64,6 +64,19 @@ impl NoCloudSeed {
     }
 
     fn user_data(&self) -> Value {
+        let mut user = json!({
+            "name": self.user,
+            "gecos": "machine",
+            "groups": ["docker"],
+            "lock_passwd": true,
+            "shell": "/bin/bash",
+            "sudo": "ALL=(ALL) NOPASSWD:ALL",
+            "ssh_authorized_keys": self.authorized_keys.iter().map(|key| key.trim()).collect::<Vec<_>>(),
+        });
+        if self.user == "docker" {
+            // useradd(8) refuses to make a group of the user's name that is there already.
+            user["primary_group"] = json!("docker");
+        }
         json!({
             "hostname": self.hostname,
             "manage_etc_hosts": "localhost",
@@ -78,15 +91,7 @@ impl NoCloudSeed {
             },
             // Made before the engine is installed, so that the first login is in it already.
             "groups": ["docker"],
-            "users": [{
-                "name": self.user,
-                "gecos": "machine",
-                "groups": ["docker"],
-                "lock_passwd": true,
-                "shell": "/bin/bash",
-                "sudo": "ALL=(ALL) NOPASSWD:ALL",
-                "ssh_authorized_keys": self.authorized_keys.iter().map(|key| key.trim()).collect::<Vec<_>>(),
-            }],
+            "users": [user],
             "growpart": { "mode": "auto", "devices": ["/"] },
             "resize_rootfs": true,
             // At every boot: behind QEMU, link-local addresses are those of the host's own surroundings (a cloud's metadata).
@@ -183,6 +188,9 @@ mod tests {
         assert_eq!(config["ssh_keys"]["ed25519_private"], seed().host_key_private);
         assert_eq!(config["users"][0]["ssh_authorized_keys"][0], "ssh-ed25519 AAAA client");
         assert_eq!((&config["ssh_pwauth"], &config["disable_root"]), (&json!(false), &json!(true)));
+        assert_eq!(config["users"][0]["primary_group"], "docker");
+        let other = NoCloudSeed { user: "ann".into(), ..seed() }.user_data();
+        assert_eq!(other["users"][0]["primary_group"], Value::Null, "a group of its own");
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub fn real_images() -> PathBuf {
     STORE
         .get_or_init(|| {
             let store = kept().join("images");
-            let folder = std::env::var_os("MACHINE_TEST_IMAGE").map(PathBuf::from).or_else(newest_built).unwrap_or_else(|| {
+            let folder = std::env::var_os("MACHINE_TEST_IMAGE").map(PathBuf::from).or_else(|| newest_built("images")).unwrap_or_else(|| {
                 panic!("there is no image to boot: `cargo xtask image` makes one, or name its folder in MACHINE_TEST_IMAGE")
             });
             import(&folder, &store);
@@ -64,13 +64,60 @@ pub fn real_images() -> PathBuf {
         .clone()
 }
 
-/// The newest image in xtask's cache (`cargo xtask image`).
-fn newest_built() -> Option<PathBuf> {
+/// An image store with a Debian that has cloud-init and sshd, and no engine: `debian-13`.
+///
+/// # Panics
+/// When there is none: `MACHINE_TEST_BARE` names its folder, otherwise xtask's cache is asked.
+pub fn bare_images() -> PathBuf {
+    static STORE: OnceLock<PathBuf> = OnceLock::new();
+    STORE
+        .get_or_init(|| {
+            let folder = std::env::var_os("MACHINE_TEST_BARE").map(PathBuf::from).or_else(|| newest_built("bare")).unwrap_or_else(|| {
+                panic!("there is no bare Debian: `cargo xtask image --bare` makes one, or name its folder in MACHINE_TEST_BARE")
+            });
+            let store = kept().join("bare-images");
+            put_vendors(&folder, &store);
+            store
+        })
+        .clone()
+}
+
+/// Puts a vendor's image into a store by hand: one that starts without a boot loader, which a download never does.
+fn put_vendors(folder: &Path, store: &Path) {
+    let manifest: Value = serde_json::from_slice(&fs::read(folder.join("manifest.json")).unwrap()).unwrap();
+    let mut files = serde_json::Map::new();
+    for name in ["disk.qcow2", "vmlinuz", "initrd.img"] {
+        let bytes = fs::read(folder.join(name)).unwrap();
+        let digest: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        files.insert(name.into(), json!({ "sha256": digest, "size": bytes.len() }));
+    }
+    let digest = files["disk.qcow2"]["sha256"].as_str().unwrap().to_owned();
+    let place = store.join(format!("debian-13@{}", &digest[..12]));
+    if place.join("image.json").is_file() {
+        return;
+    }
+    let _nothing_there_yet = fs::remove_dir_all(store);
+    fs::create_dir_all(&place).unwrap();
+    for name in files.keys() {
+        fs::copy(folder.join(name), place.join(name)).unwrap();
+    }
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let image = json!({
+        "schema": 1, "added": "2026-11-22T00:00:00Z", "source": "made for tests", "files": files,
+        "name": "debian-13", "digest": digest, "arch": arch, "disk": "disk.qcow2", "format": "qcow2",
+        "virtual_size": 3_u64 << 30, "seed": "no_cloud", "engine_version": null, "kernel_version": null,
+        "boot": { "kind": "direct", "kernel": "vmlinuz", "initrd": "initrd.img", "args": manifest["kernel_args"] },
+    });
+    fs::write(place.join("image.json"), image.to_string()).unwrap();
+}
+
+/// The newest image in a folder of xtask's cache.
+fn newest_built(kind: &str) -> Option<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = from("MACHINE_CACHE")
         .or_else(|| from("XDG_CACHE_HOME").map(|folder| folder.join("machine-dev")))
         .or_else(|| std::env::home_dir().map(|home| home.join(".cache/machine-dev")))?;
-    let folders = fs::read_dir(cache.join("images")).ok()?.flatten().map(|entry| entry.path());
+    let folders = fs::read_dir(cache.join(kind)).ok()?.flatten().map(|entry| entry.path());
     let made = |folder: &PathBuf| fs::metadata(folder.join("manifest.json")).and_then(|file| file.modified()).ok();
     folders.filter_map(|folder| Some((made(&folder)?, folder))).max().map(|(_, folder): (SystemTime, _)| folder)
 }

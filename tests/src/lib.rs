@@ -6,21 +6,25 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a harness of tests: whatever fails here fails the test")]
 
+mod host;
 mod image;
 mod mount;
 mod process;
 mod program;
 mod record;
+mod registry;
 mod run;
 mod scene;
 mod terminal;
 mod wait;
 
-pub use image::{fake_images, real_images};
+pub use host::PlayedHost;
+pub use image::{bare_images, fake_images, real_images};
 pub use mount::Mount;
 pub use process::{Process, listeners, process};
 pub use program::{find_program, machine_program};
 pub use record::Record;
+pub use registry::Registry;
 pub use run::{Invocation, Run, Running};
 pub use scene::Scene;
 pub use terminal::Terminal;

@@ -12,7 +12,7 @@ use crate::process::{Process, processes_about};
 use crate::program::{fake_qemu, find_program, kept, machine_program};
 use crate::run::{Invocation, Run};
 use crate::wait::until;
-use crate::{fake_images, real_images};
+use crate::{bare_images, fake_images, real_images};
 
 /// How long processes may take to go once they were told.
 const GOING: Duration = Duration::from_secs(10);
@@ -42,8 +42,17 @@ impl Scene {
 
     /// A scene in which real machines run.
     pub fn real() -> Self {
+        Self::real_with(real_images())
+    }
+
+    /// The same, with a vendor's image in place of ours.
+    pub fn real_bare() -> Self {
+        Self::real_with(bare_images())
+    }
+
+    fn real_with(images: PathBuf) -> Self {
         let mut scene = Self::bare("store");
-        scene.set("MACHINE_IMAGE_PATH", real_images());
+        scene.set("MACHINE_IMAGE_PATH", images);
         // What hardware acceleration does on this computer is learnt once in a build, not once in a test.
         let (learnt, store) = (kept().join("verdicts.json"), scene.store());
         if learnt.is_file() {

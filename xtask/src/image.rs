@@ -1,4 +1,4 @@
-//! `cargo xtask image`: our own image, built by its recipe into the cache.
+//! `cargo xtask image`: our own image, built by its recipe into the cache; and the bare Debian that the tests provision.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -27,6 +27,9 @@ pub struct Options {
     /// Build it even when the cache has one of the same recipe (its packages may be older than those of today)
     #[arg(long)]
     fresh: bool,
+    /// Build the bare Debian that the tests provision, instead
+    #[arg(long, conflicts_with_all = ["out", "fresh"])]
+    pub bare: bool,
 }
 
 /// Builds the image, unless the cache has it; returns its folder.
@@ -43,21 +46,42 @@ pub fn build(options: &Options, output: &mut Output) -> Result<PathBuf> {
         return Ok(out.clone());
     }
     let images = places::cache()?.join("images");
-    let folder = images.join(format!("{arch}-{:016x}", key_of(&recipe)?));
-    if folder.join(MANIFEST).is_file() && !options.fresh {
+    cached(&images, arch, &recipe, options.fresh, output, &|new, output| run_recipe(&recipe, arch, new, output))
+}
+
+/// Builds a Debian as vendors' cloud images are, without an engine, unless the cache has it; returns its folder.
+pub fn bare(output: &mut Output) -> Result<PathBuf> {
+    let recipe = places::root()?.join("tests").join("bare");
+    let build = |new: &Path, output: &mut Output| {
+        Program::new("sh").arg(recipe.join("build.sh")).arg(new).limit_minutes(30).run(output)
+    };
+    cached(&places::cache()?.join("bare"), "debian", &recipe, false, output, &build)
+}
+
+/// The folder in `images` that `build` makes of `recipe`: the one that is there, else a new one.
+fn cached(
+    images: &Path,
+    name: &str,
+    recipe: &Path,
+    fresh: bool,
+    output: &mut Output,
+    build: &dyn Fn(&Path, &mut Output) -> Result<()>,
+) -> Result<PathBuf> {
+    let folder = images.join(format!("{name}-{:016x}", key_of(recipe)?));
+    if folder.join(MANIFEST).is_file() && !fresh {
         output.line(&format!("image of this recipe, built before: {}", folder.display()));
         return Ok(folder);
     }
-    places::make_folder(&images)?;
+    places::make_folder(images)?;
     let new = images.join(format!(".new-{}", std::process::id()));
-    let built = run_recipe(&recipe, arch, &new, output);
+    let built = build(&new, output);
     if built.is_err() {
         places::remove_folder(&new)?;
     }
     built?;
     places::remove_folder(&folder)?;
     fs::rename(&new, &folder).map_err(|error| format!("cannot move the image to {}: {error}", folder.display()))?;
-    remove_older(&images, &folder)?;
+    remove_older(images, &folder)?;
     Ok(folder)
 }
 

@@ -83,7 +83,8 @@ fn run(task: Task) -> Result<()> {
         Task::Test(options) => check::run(&options),
         Task::Image(options) => {
             let mut terminal = command::Output::Terminal;
-            let folder = image::build(&options, &mut terminal)?;
+            let folder =
+                if options.bare { image::bare(&mut terminal)? } else { image::build(&options, &mut terminal)? };
             println!("{}", folder.display());
             Ok(())
         }

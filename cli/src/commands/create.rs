@@ -2,57 +2,34 @@
 
 use std::time::Duration;
 
-use machine_app::{App, CreateRequest};
-use machine_core::{Code, EngineSpec, Error, MachineSpec, Result};
-use serde_json::{Map, json};
+use machine_app::{App, CreateRequest, CreateWords, DriverWords};
+use machine_core::{Code, EngineSource, EngineSpec, Error, Result};
 
-use crate::arguments::Create;
+use crate::arguments::{self, Create, EngineSettings};
+use crate::confirm::confirmed;
 use crate::progress::{Manner, took};
 
 pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
-    let name = create.name.parse()?;
     if create.cpus == Some(0) {
         return Err(
             Error::new(Code::Usage, "a machine needs at least one CPU").hint("leave --cpus out for a good choice")
         );
     }
-    let mut options = Map::new();
-    options.insert("accelerator".into(), json!(create.accelerator));
-    if !create.qemu_arguments.is_empty() {
-        options.insert("arguments".into(), json!(create.qemu_arguments));
+    let mut request = app.create_request(words(create)?)?;
+    if let Some(host) = crate::block_on(app.unconfirmed_host(&request))? {
+        // ssh(1)'s words.
+        eprintln!("The authenticity of host {:?} can't be established.", host.host);
+        eprintln!("{} key fingerprint is {}.", host.key.algorithm(), host.key.fingerprint());
+        let flag = format!("--generic-host-key '{}', once you know that this is its key,", host.key);
+        if !confirmed("Adopt it, and trust this key and no other from now on?", "nothing was made", &flag)? {
+            return Ok(0);
+        }
+        request = request.trusting(&host);
     }
-    if create.no_warm {
-        options.insert("warm".into(), json!(false));
-    }
-    let environment = app.environment();
-    let mut registry_mirrors = create.engine_registry_mirrors;
-    if registry_mirrors.is_empty() {
-        registry_mirrors.extend(environment.registry_mirror.clone());
-    }
-    let request = CreateRequest {
-        name,
-        driver: create.driver.or_else(|| environment.driver.clone()).unwrap_or_else(|| "qemu".to_owned()),
-        wait: !create.no_wait,
-        timeout: Duration::from_secs(create.timeout),
-        spec: MachineSpec {
-            // Zero means "not said": the driver fills it in.
-            cpus: create.cpus.unwrap_or(0),
-            memory_mib: create.memory.unwrap_or(0),
-            disk_mib: create.disk.unwrap_or(0),
-            image: create.image,
-            ssh_user: create.ssh_user,
-            tls_san: create.tls_san,
-            engine: EngineSpec {
-                options: create.engine_options,
-                labels: create.engine_labels,
-                insecure_registries: create.engine_insecure_registries,
-                registry_mirrors,
-                storage_driver: create.engine_storage_driver,
-                env: create.engine_environment.into_iter().collect(),
-            },
-            options,
-        },
-    };
+    make(app, &request, manner)
+}
+
+fn make(app: &App, request: &CreateRequest, manner: Manner) -> Result<i32> {
     let shown = manner.begin(Some(request.name.as_str()));
     let result = crate::block_on(app.create(request.clone(), &shown.reporter));
     shown.finish(&result);
@@ -75,4 +52,67 @@ pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
         "To see how to connect your Docker Client to the Docker Engine running on this virtual machine, run: machine env {name}"
     ));
     Ok(0)
+}
+
+fn words(create: Create) -> Result<CreateWords> {
+    let source = create.engine_source.map(|source| match source {
+        arguments::EngineSource::Docker => EngineSource::Docker,
+        arguments::EngineSource::Distro => EngineSource::Distro,
+    });
+    Ok(CreateWords {
+        name: create.name.parse()?,
+        driver: create.driver,
+        // Zero means "not said": the driver fills it in.
+        cpus: create.cpus.unwrap_or(0),
+        memory_mib: create.memory.unwrap_or(0),
+        disk_mib: create.disk.unwrap_or(0),
+        image: create.image,
+        tls_san: create.tls_san,
+        engine: EngineSpec {
+            source,
+            version: create.engine_version,
+            install_url: create.engine_install_url,
+            ..engine(create.engine)?
+        },
+        to_driver: DriverWords {
+            accelerator: create.accelerator,
+            qemu_arguments: create.qemu_arguments,
+            no_warm: create.no_warm,
+            generic_ip_address: create.generic_ip_address,
+            generic_ssh_port: create.generic_ssh_port,
+            generic_ssh_user: create.generic_ssh_user,
+            generic_ssh_key: create.generic_ssh_key,
+            generic_engine_port: create.generic_engine_port,
+            generic_host_key: create.generic_host_key,
+            ssh_user: create.ssh_user,
+        },
+        wait: !create.no_wait,
+        timeout: Duration::from_secs(create.timeout),
+    })
+}
+
+/// The settings that the flags name, with the files that they name read.
+fn engine(said: EngineSettings) -> Result<EngineSpec> {
+    Ok(EngineSpec {
+        options: said.engine_options,
+        labels: said.engine_labels,
+        insecure_registries: said.engine_insecure_registries,
+        registry_mirrors: said.engine_registry_mirrors,
+        storage_driver: said.engine_storage_driver,
+        env: said.engine_environment.into_iter().collect(),
+        address_pools: said.engine_address_pools,
+        users: said.docker_users,
+        authorities: said.engine_authorities.iter().map(|path| App::authority(path)).collect::<Result<_>>()?,
+        registry_authorities: registry_authorities(said.engine_registry_authorities)?.into_iter().collect(),
+        ..EngineSpec::default()
+    })
+}
+
+/// Reads the files of `HOST=FILE`; an empty one stays so.
+pub fn registry_authorities(said: Vec<(String, String)>) -> Result<Vec<(String, String)>> {
+    let read = |(host, file): (String, String)| match host.is_empty() && file.is_empty() {
+        true => Ok((host, file)),
+        false => App::authority(file.as_ref()).map(|pem| (host, pem)),
+    };
+    said.into_iter().map(read).collect()
 }

@@ -14,7 +14,7 @@ use crate::progress::{Manner, Shown};
 const RESTART_DEADLINE: Duration = Duration::from_secs(90);
 
 /// Runs `work` for each machine with its own progress.
-fn each<F, W>(app: &App, given: &[String], manner: Manner, work: F) -> Result<i32>
+pub fn each<F, W>(app: &App, given: &[String], manner: Manner, work: F) -> Result<i32>
 where
     F: Fn(App, MachineName, Shown) -> W + Clone + 'static,
     W: Future<Output = Result<()>> + 'static,

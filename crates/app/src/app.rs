@@ -7,6 +7,7 @@ use std::time::Duration;
 use machine_core::{
     Checkpoint, Code, Driver, Error, EventKind, MachineName, MachineRecord, MachineRef, Phase, Reporter, Result, Work,
 };
+use machine_generic::GenericDriver;
 use machine_images::ImageStore;
 use machine_qemu::{QemuConfig, QemuDriver};
 use serde_json::Value;
@@ -103,7 +104,10 @@ impl App {
     pub(crate) fn driver(&self, name: &str) -> Result<Arc<dyn Driver>> {
         match name {
             "qemu" => Ok(self.qemu()),
-            other => Err(Error::new(Code::Usage, format!("driver {other:?} not found")).hint("drivers here: qemu")),
+            "generic" => Ok(Arc::new(GenericDriver)),
+            other => {
+                Err(Error::new(Code::Usage, format!("driver {other:?} not found")).hint("drivers here: qemu, generic"))
+            }
         }
     }
 

@@ -159,6 +159,20 @@ fn dns_name(san: &str) -> Result<&str> {
     }
 }
 
+/// Whether a PEM certificate is good for an address.
+pub(crate) fn covers(pem: &str, address: IpAddr) -> bool {
+    let Ok(der) = rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes()) else { return false };
+    let Ok((_, certificate)) = x509_parser::parse_x509_certificate(&der) else { return false };
+    let octets = match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    };
+    let Ok(Some(names)) = certificate.subject_alternative_name() else { return false };
+    names.value.general_names.iter().any(
+        |name| matches!(name, x509_parser::extensions::GeneralName::IPAddress(found) if *found == octets.as_slice()),
+    )
+}
+
 /// When a PEM certificate ends.
 pub(crate) fn end_of(pem: &str) -> Result<Timestamp> {
     let der = rustls_pki_types::CertificateDer::from_pem_slice(pem.as_bytes())
@@ -279,6 +293,9 @@ mod tests {
         let sans = certificate.subject_alternative_name().unwrap().unwrap().value.general_names.len();
         assert_eq!(sans, 7, "127.0.0.1 ::1 localhost Dev host.docker.internal 10.1.2.3 lab.example.org");
         assert!(certificate.raw_serial().len() <= 8);
+        let good_for = |address: &str| covers(&pair.certificate, address.parse().unwrap());
+        assert!(good_for("127.0.0.1") && good_for("::1") && good_for("10.1.2.3"));
+        assert!(!good_for("10.1.2.4") && !covers("no certificate", "10.1.2.3".parse().unwrap()));
         assert_eq!(end_of(&pair.certificate).unwrap().as_second(), pair.ends.as_second());
         for bad in ["", "a b", "http://x", &"x".repeat(300)] {
             assert!(subject_alternative_names(&name, &[bad.to_owned()]).is_err(), "{bad:?}");

@@ -16,13 +16,17 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use machine_core::{
-    Code, Endpoints, Error, MachineName, MachineRecord, MachineSpec, Phase, RECORD_SCHEMA, Reporter, Result,
+    Code, Endpoints, EngineSpec, Error, MachineName, MachineRecord, MachineSpec, Phase, RECORD_SCHEMA, Reporter, Result,
 };
 use machine_ssh::KeyPair;
 
 use crate::app::{App, Journal};
 use crate::certificates::{self, Authority};
+use crate::driver_options::DriverWords;
 use crate::seed;
+
+/// How long a host may take to show its key.
+const HOST_KEY_LIMIT: Duration = Duration::from_secs(20);
 
 /// What `create` is asked for.
 #[derive(Clone, Debug)]
@@ -39,6 +43,15 @@ pub struct CreateRequest {
     pub timeout: Duration,
 }
 
+impl CreateRequest {
+    /// The same, for a host whose key was confirmed.
+    #[must_use]
+    pub fn trusting(mut self, host: &UnconfirmedHost) -> Self {
+        self.spec.options.insert("host_key".into(), host.key.to_string().into());
+        self
+    }
+}
+
 /// What `create` made.
 #[derive(Clone, Debug)]
 pub struct Created {
@@ -50,7 +63,96 @@ pub struct Created {
     pub engine_version: Option<String>,
 }
 
+/// What `create` is asked for, in the user's words.
+#[derive(Clone, Debug)]
+pub struct CreateWords {
+    /// The new machine's name.
+    pub name: MachineName,
+    /// What shall provide it; `MACHINE_DRIVER`, else `qemu`, when it is not said.
+    pub driver: Option<String>,
+    /// Virtual CPUs; 0 when not said.
+    pub cpus: u32,
+    /// Memory, MiB; 0 when not said.
+    pub memory_mib: u64,
+    /// Size of the data disk, MiB; 0 when not said.
+    pub disk_mib: u64,
+    /// The image.
+    pub image: Option<String>,
+    /// More names for the server certificate.
+    pub tls_san: Vec<String>,
+    /// The engine's settings.
+    pub engine: EngineSpec,
+    /// What only one driver understands.
+    pub to_driver: DriverWords,
+    /// Return only when the engine answers.
+    pub wait: bool,
+    /// How long the engine may take.
+    pub timeout: Duration,
+}
+
+/// A host key that nobody has confirmed yet.
+#[derive(Clone, Debug)]
+pub struct UnconfirmedHost {
+    /// The host as the user calls it.
+    pub host: String,
+    /// The key that it shows.
+    pub key: machine_ssh::HostKey,
+}
+
 impl App {
+    /// The request that the user's words mean, with what the environment adds.
+    ///
+    /// # Errors
+    /// Words of another driver, or ones that are missing.
+    pub fn create_request(&self, words: CreateWords) -> Result<CreateRequest> {
+        let environment = &self.environment;
+        let driver = words.driver.or_else(|| environment.driver.clone()).unwrap_or_else(|| "qemu".to_owned());
+        let said = self.said_to(&driver, words.to_driver)?;
+        let mut engine = words.engine;
+        if engine.registry_mirrors.is_empty() {
+            engine.registry_mirrors.extend(environment.registry_mirror.clone());
+        }
+        if engine.install_url.is_none() && !self.driver(&driver)?.capabilities().images {
+            engine.install_url.clone_from(&environment.install_url);
+        }
+        Ok(CreateRequest {
+            name: words.name,
+            driver,
+            spec: MachineSpec {
+                cpus: words.cpus,
+                memory_mib: words.memory_mib,
+                disk_mib: words.disk_mib,
+                image: words.image,
+                ssh_user: said.ssh_user,
+                tls_san: words.tls_san,
+                engine,
+                options: said.options,
+            },
+            wait: words.wait,
+            timeout: words.timeout,
+        })
+    }
+
+    /// The key of a host that is to be adopted and whose key the user has not named: to be shown to a person.
+    ///
+    /// # Errors
+    /// A host that does not answer.
+    pub async fn unconfirmed_host(&self, request: &CreateRequest) -> Result<Option<UnconfirmedHost>> {
+        let asks =
+            self.driver(&request.driver)?.capabilities().adopted && !request.spec.options.contains_key("host_key");
+        if !asks || self.store.load(&request.name).is_ok_and(|record| record.phase != Phase::Creating) {
+            return Ok(None);
+        }
+        let options = machine_generic::GenericOptions::of(&request.spec)?;
+        let host = options.address.clone();
+        let shown = machine_ssh::blocking(move || {
+            let address = machine_generic::resolve(&options.address, options.ssh_port)?;
+            Ok(machine_ssh::Session::shown_host_key(address, HOST_KEY_LIMIT)?)
+        });
+        let key = shown.await.map_err(|error| error.with_code(Code::PreCreate))?;
+        Ok(Some(UnconfirmedHost { host, key }))
+    }
+
     /// Makes a machine.
     ///
     /// # Errors
@@ -60,9 +162,10 @@ impl App {
         let name = request.name.clone();
         let driver = self.driver(&request.driver)?;
         // Refused here, before anything exists.
-        crate::engine_settings::daemon_json(&request.spec.engine, &request.driver)?;
-        crate::engine_settings::engine_environment(&request.spec.engine)?;
+        machine_engine::daemon_json(&request.spec.engine, &request.driver)?;
+        machine_engine::engine_environment(&request.spec.engine)?;
         certificates::subject_alternative_names(&name, &request.spec.tls_san)?;
+        request.spec.engine.users.iter().try_for_each(|user| machine_engine::check_account_name(user))?;
 
         let _lock = self.lock(&name, reporter).await?;
         self.store.sweep();
@@ -87,7 +190,10 @@ impl App {
 
         reporter.stage("check", "Running pre-create checks");
         let mut spec = request.spec.clone();
-        self.ensure_image(&mut spec, reporter).await?;
+        if driver.capabilities().images {
+            self.ensure_image(&mut spec, reporter).await?;
+        }
+        self.check_engine(&spec, &request.driver)?;
         driver.preflight(&mut spec, reporter).await?;
 
         reporter.stage("identity", "Making keys and certificates");
@@ -138,7 +244,11 @@ impl App {
     /// Makes the keys and certificates of a machine: they are its own, and never shared.
     fn give_identity(&self, journal: &Journal<'_>) -> Result<()> {
         let record = journal.snapshot();
-        let host_key = self.give_keys(&record.name)?;
+        let host_key = match self.driver(&record.driver)?.capabilities().adopted {
+            // It has its own, which the user has confirmed.
+            true => record.spec.options.get("host_key").and_then(|key| key.as_str()).unwrap_or_default().to_owned(),
+            false => self.give_keys(&record.name)?,
+        };
         let ends = self.write_certificates(&record)?;
         journal.update("identity", |record| {
             record.host_key = Some(host_key);
@@ -162,7 +272,13 @@ impl App {
         let now = Timestamp::now();
         let authority = Authority::open(&self.store, self.environment.user.as_deref(), now)?;
         authority.hand_out(&dir)?;
-        let server = authority.server(&record.name, &record.spec.tls_san, now)?;
+        let mut names = record.spec.tls_san.clone();
+        // Other than loopback, which stands in every certificate, an address belongs to this machine.
+        let machine = machine_core::MachineRef { record, dir: &dir };
+        if let Some(endpoints) = self.driver(&record.driver)?.endpoints(machine) {
+            names.push(endpoints.engine.ip().to_string());
+        }
+        let server = authority.server(&record.name, &names, now)?;
         machine_files::write_whole(&dir.join("server-key.pem"), server.key.as_bytes(), machine_files::PRIVATE)?;
         machine_files::write_whole(&dir.join("server.pem"), server.certificate.as_bytes(), machine_files::PUBLIC)?;
         Ok(server.ends)
@@ -175,10 +291,8 @@ fn is_what_was_asked_for(wanted: &MachineSpec, present: &MachineSpec) -> bool {
     let image = |asked: &String| {
         present.image.as_ref().is_some_and(|image| image == asked || image.starts_with(&format!("{asked}@")))
     };
-    let open = |options: &serde_json::Map<String, serde_json::Value>| {
-        let mut options = options.clone();
-        options.retain(|_, value| value != "auto");
-        options
+    let said = |options: &serde_json::Map<String, serde_json::Value>| {
+        options.iter().filter(|(_, value)| *value != "auto").all(|(key, value)| present.options.get(key) == Some(value))
     };
     number(wanted.cpus.into(), present.cpus.into())
         && number(wanted.memory_mib, present.memory_mib)
@@ -187,7 +301,7 @@ fn is_what_was_asked_for(wanted: &MachineSpec, present: &MachineSpec) -> bool {
         && wanted.ssh_user == present.ssh_user
         && wanted.tls_san == present.tls_san
         && wanted.engine == present.engine
-        && open(&wanted.options) == open(&present.options)
+        && said(&wanted.options)
 }
 
 /// A public key without its comment.

@@ -35,6 +35,11 @@ pub struct Environment {
     pub no_proxy: Option<(&'static str, String)>,
     /// `MACHINE_DRIVER`.
     pub driver: Option<String>,
+    /// `GENERIC_IP_ADDRESS`, `GENERIC_SSH_USER`, `GENERIC_SSH_PORT`, `GENERIC_SSH_KEY`, `GENERIC_ENGINE_PORT`, as
+    /// docker-machine reads them; those that are set.
+    pub generic: std::collections::BTreeMap<&'static str, String>,
+    /// `MACHINE_DOCKER_INSTALL_URL`.
+    pub install_url: Option<String>,
     /// `ENGINE_REGISTRY_MIRROR`.
     pub registry_mirror: Option<String>,
     /// The login name, for certificates and labels.
@@ -75,6 +80,11 @@ impl Environment {
             qemu: path_variable("MACHINE_QEMU"),
             no_proxy,
             driver: variable("MACHINE_DRIVER"),
+            generic: ["IP_ADDRESS", "SSH_USER", "SSH_PORT", "SSH_KEY", "ENGINE_PORT"]
+                .into_iter()
+                .filter_map(|name| Some((name, variable(&format!("GENERIC_{name}"))?)))
+                .collect(),
+            install_url: variable("MACHINE_DOCKER_INSTALL_URL"),
             registry_mirror: variable("ENGINE_REGISTRY_MIRROR"),
             user: variable("USER").or_else(|| variable("USERNAME")),
             crash_after: if cfg!(debug_assertions) { variable("MACHINE_TEST_CRASH_AFTER") } else { None },

@@ -55,6 +55,13 @@ impl App {
                 reporter.info("There is no image yet: building it from distribution packages, once (some minutes)...");
                 self.build_image(None, false, reporter).await.map_err(|e| e.with_code(Code::PreCreate))?
             }
+            Err(error) if error.code() == Code::NotFound && self.catalog()?.find(&wanted, host_arch()).is_ok() => {
+                reporter.info(format!("The image {wanted:?} is not here yet: downloading it, once..."));
+                self.pull_image(&wanted, reporter).await.map_err(|e| {
+                    let code = if e.code() == Code::Interrupted { Code::Interrupted } else { Code::PreCreate };
+                    e.with_code(code)
+                })?
+            }
             Err(error) if error.code() == Code::NotFound => {
                 let app = self.clone();
                 let reporter = reporter.clone();
@@ -68,9 +75,6 @@ impl App {
             }
             Err(error) => return Err(error.with_code(Code::PreCreate)),
         };
-        if image.seed == machine_images::SeedKind::NoCloud {
-            return Err(crate::seed::needs_provisioning(&image));
-        }
         spec.image = Some(format!("{}@{}", image.name, &image.digest[..12]));
         Ok(())
     }
@@ -81,6 +85,20 @@ impl App {
         self.image_store()?.find(reference, host_arch()).map_err(|error| {
             error.within(format!("machine {:?} was made from the image {reference:?}", record.name.as_str()))
         })
+    }
+
+    /// The image of that name, our own when there is none.
+    pub(crate) fn image_named(&self, name: Option<&str>) -> Result<Image> {
+        self.image_store()?.find(name.unwrap_or(OWN_IMAGE), host_arch())
+    }
+
+    /// Whether a machine's engine is installed and configured over SSH. Others have it in their image and read its settings
+    /// from their seed.
+    pub(crate) fn is_provisioned_over_ssh(&self, record: &MachineRecord) -> Result<bool> {
+        if !self.driver(&record.driver)?.capabilities().images {
+            return Ok(true);
+        }
+        Ok(self.image_of(record)?.seed == machine_images::SeedKind::NoCloud)
     }
 
     /// Everything in the store, then what the catalog offers besides.

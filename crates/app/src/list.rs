@@ -65,8 +65,19 @@ impl App {
     pub async fn list(&self, limit: Duration) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         let mut asked = JoinSet::new();
-        for (index, name) in self.store.names()?.into_iter().enumerate() {
-            let (row, running) = self.row(name).await;
+        // Side by side: a host elsewhere may take its time to be silent.
+        let looks: Vec<_> = self
+            .store
+            .names()?
+            .into_iter()
+            .map(|name| {
+                let app = self.clone();
+                tokio::spawn(async move { app.row(name).await })
+            })
+            .collect();
+        for (index, look) in looks.into_iter().enumerate() {
+            let (row, running) =
+                look.await.map_err(|e| Error::other("a look at a machine ended unexpectedly").because(e))?;
             rows.push(row);
             if let Some((record, endpoints)) = running {
                 let app = self.clone();

@@ -91,7 +91,8 @@ impl App {
         if !matches!(
             self.look(&*driver, &record).await,
             MachineState::Stopped | MachineState::Saved | MachineState::Broken(_) | MachineState::Missing
-        ) {
+        ) || !driver.capabilities().power
+        {
             self.end(record, Some(deadline), reporter).await?;
         }
         self.start_locked(self.store.load(name)?, wait, reporter).await
@@ -124,6 +125,16 @@ impl App {
     async fn end(&self, record: MachineRecord, deadline: Option<Duration>, reporter: &Reporter) -> Result<Ended> {
         let name = record.name.clone();
         let driver = self.driver(&record.driver)?;
+        if !driver.capabilities().power {
+            let error = format!(
+                "machine {:?} is a host that was adopted: the driver {:?} cannot stop it",
+                name.as_str(),
+                record.driver
+            );
+            return Err(
+                Error::other(error).hint(format!("`machine ssh {name} sudo poweroff` shuts it down, if you want that"))
+            );
+        }
         match self.look(&*driver, &record).await {
             MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing => {
                 return Err(Error::other(format!("Machine \"{name}\" is already stopped.")));
@@ -166,6 +177,7 @@ impl App {
         let name = record.name.clone();
         let dir = self.store.folder(&name);
         let driver = self.driver(&record.driver)?;
+        let over_ssh = self.is_provisioned_over_ssh(&record)?;
         let mut console = Console::from_here(&dir.join("serial.log"));
         let present = driver.observe(MachineRef { record: &record, dir: &dir }).await;
         let endpoints = match (present.state, present.endpoints) {
@@ -173,8 +185,9 @@ impl App {
             _ => {
                 self.refresh_certificates(journal)?;
                 let record = journal.snapshot();
-                let image = self.image_of(&record)?;
-                seed::write(&record, &dir, &image)?;
+                if driver.capabilities().images {
+                    seed::write(&record, &dir, &self.image_of(&record)?)?;
+                }
                 reporter.stage("start", "Starting the machine");
                 driver.start(journal.work(&record, &dir)).await?
             }
@@ -182,6 +195,11 @@ impl App {
         let record = journal.snapshot();
         let mut engine_version = None;
         if let Some(limit) = wait {
+            // What a seed tells others, these are told over SSH: a renewed certificate, changed settings.
+            if over_ssh && self.has_news(&record, endpoints)? {
+                self.provision_over_ssh(journal, endpoints, limit, false, reporter).await?;
+            }
+            let record = journal.snapshot();
             engine_version =
                 Some(self.wait_for_engine(&*driver, &record, endpoints, &mut console, limit, reporter).await?);
             journal.phase("ready", Phase::Ready)?;

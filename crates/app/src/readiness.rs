@@ -40,7 +40,11 @@ impl App {
         let begun = Instant::now();
         let mut looked = Instant::now();
         let mut told_serial = false;
-        reporter.stage("boot", "Booting Linux");
+        if driver.capabilities().local && !self.is_provisioned_over_ssh(record)? {
+            reporter.stage("boot", "Booting Linux");
+        } else {
+            reporter.stage("answer", "Waiting for the engine to answer");
+        }
         loop {
             for line in console.new_lines() {
                 match line.split_once(MARKER).map(|(_, marker)| marker.trim()) {
@@ -55,13 +59,13 @@ impl App {
                     }
                 }
             }
-            let last = match Self::ask_version(&target).await {
+            let (last, stalled) = match Self::ask_version(&target).await {
                 Ok(version) => return Ok(version),
                 // An HTTP error comes from an engine that is still putting itself together.
                 Err(EngineError { failure, error })
                     if failure.is_not_yet() || matches!(failure, EngineFailure::Http(_)) =>
                 {
-                    error
+                    (error, failure == EngineFailure::TimedOut)
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -81,6 +85,9 @@ impl App {
                     _ => {}
                 }
             }
+            if begun.elapsed() >= limit && !driver.capabilities().local {
+                return Err(elsewhere(&endpoints, limit, stalled).because(last));
+            }
             if begun.elapsed() >= limit {
                 let tail = last_lines(&dir.join("serial.log"), 600);
                 let mut error =
@@ -97,6 +104,22 @@ impl App {
             tokio::time::sleep(TRY_EVERY).await;
         }
     }
+}
+
+/// Why an engine that was seen to run on its host does not answer here: something on the way.
+fn elsewhere(endpoints: &Endpoints, limit: Duration, stalled: bool) -> Error {
+    let port = endpoints.engine.port();
+    let what = format!("the engine runs and does not answer here at {} within {} s", endpoints.engine, limit.as_secs());
+    let error = Error::new(Code::TimedOut, what)
+        .hint(format!("a firewall on the way (a security group, a router) has to let TCP port {port} through"));
+    if !stalled {
+        return error;
+    }
+    // The first packets are small; a certificate fills some.
+    error.hint(
+        "if small answers come through and large ones do not, the way's MTU is smaller than the host thinks \
+         (VPNs, tunnels): `ip link set dev INTERFACE mtu 1400` there tells",
+    )
 }
 
 /// Reads what a serial console's log gains from a point on.

@@ -4,11 +4,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use machine_core::{MachineName, MachineState, Phase, Reporter, Result, ResultExt as _};
-use machine_images::SeedKind;
+use machine_core::{Endpoints, MachineName, MachineState, Phase, Reporter, Result, ResultExt as _};
 use machine_ssh::Session;
 
-use crate::app::App;
+use crate::app::{App, Journal};
 use crate::certificates;
 use crate::readiness::Console;
 use crate::seed;
@@ -42,10 +41,21 @@ impl App {
         let ends = self.write_certificates(&record)?;
         journal.update("certificates", |record| record.certificate_ends = Some(ends))?;
         let running = self.look(&*driver, &record).await == MachineState::Running;
-        if !running || self.image_of(&record)?.seed != SeedKind::Machine {
+        if !running {
             return Ok(());
         }
+        self.hand_over(&journal, reporter).await
+    }
+
+    /// Brings what is kept here of a running machine's engine, settings and certificates, to it.
+    pub(crate) async fn hand_over(&self, journal: &Journal<'_>, reporter: &Reporter) -> Result<()> {
+        let record = journal.snapshot();
+        let name = &record.name;
         let endpoints = self.endpoints(&record)?;
+        if self.is_provisioned_over_ssh(&record)? {
+            self.provision_over_ssh(journal, endpoints, Duration::from_secs(30), false, reporter).await?;
+            return self.await_engine(journal, endpoints, crate::provision::ENGINE_LIMIT, reporter).await;
+        }
         let target = self.ssh_target(name)?;
         let seed = seed::compose(&record, &self.store.folder(name))?.to_disk()?;
         reporter.stage("apply", "Handing them to the machine");
@@ -58,9 +68,20 @@ impl App {
         .await
         .context(|| format!("machine {:?} still serves its old certificate", name.as_str()))
         .map_err(|error| error.hint(format!("`machine restart {name}` hands it over too")))?;
-        let mut console = Console::from_here(&self.store.folder(name).join("serial.log"));
+        self.await_engine(journal, endpoints, ENGINE_LIMIT, reporter).await
+    }
+
+    pub(crate) async fn await_engine(
+        &self,
+        journal: &Journal<'_>,
+        endpoints: Endpoints,
+        limit: Duration,
+        reporter: &Reporter,
+    ) -> Result<()> {
         let record = journal.snapshot();
-        self.wait_for_engine(&*driver, &record, endpoints, &mut console, ENGINE_LIMIT, reporter).await?;
+        let driver = self.driver(&record.driver)?;
+        let mut console = Console::from_here(&self.store.folder(&record.name).join("serial.log"));
+        self.wait_for_engine(&*driver, &record, endpoints, &mut console, limit, reporter).await?;
         if record.phase != Phase::Ready {
             journal.phase("ready", Phase::Ready)?;
         }

@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use machine_core::{Error, MachineRecord, Result, ResultExt as _};
+use machine_core::{MachineRecord, Result, ResultExt as _};
 use machine_images::{Image, MachineSeed, NoCloudSeed, SeedKind};
 use sha2::Digest as _;
 
-use crate::engine_settings;
 use crate::files;
 
 /// File names in a machine's folder.
@@ -26,15 +25,6 @@ pub(crate) fn write(record: &MachineRecord, dir: &Path, image: &Image) -> Result
     .context(|| format!("machine {:?}: cannot write the seed disk", record.name.as_str()))
 }
 
-/// The refusal of an image that has no engine in it: installing one over SSH is not there yet.
-pub(crate) fn needs_provisioning(image: &Image) -> Error {
-    Error::new(
-        machine_core::Code::PreCreate,
-        format!("the image {:?} has no Docker Engine inside, and installing one over SSH is not built yet", image.name),
-    )
-    .hint("leave --image out: `machine image build` makes the image `machine`, which has one")
-}
-
 /// The seed's content.
 pub(crate) fn compose(record: &MachineRecord, dir: &Path) -> Result<MachineSeed> {
     let read = |file: &str| read(dir, file);
@@ -48,8 +38,8 @@ pub(crate) fn compose(record: &MachineRecord, dir: &Path) -> Result<MachineSeed>
         ca_pem: read("ca.pem")?,
         server_cert_pem: read("server.pem")?,
         server_key_pem: read("server-key.pem")?,
-        daemon_json: engine_settings::daemon_json(&record.spec.engine, &record.driver)?,
-        engine_env: engine_settings::engine_environment(&record.spec.engine)?,
+        daemon_json: machine_engine::daemon_json(&record.spec.engine, &record.driver)?,
+        engine_env: machine_engine::engine_environment(&record.spec.engine)?,
         shares: Vec::new(),
     })
 }

@@ -49,6 +49,10 @@ pub struct Capabilities {
     pub resources: bool,
     /// It runs on this computer, with logs of its own (serial console, supervisor).
     pub local: bool,
+    /// It is made from an image of the store, which may bring an engine; others get theirs over SSH.
+    pub images: bool,
+    /// It exists already, with keys of its own: the user says which, and confirms its host key.
+    pub adopted: bool,
 }
 
 /// What provides Docker hosts of one kind.

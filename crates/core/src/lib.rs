@@ -16,4 +16,4 @@ pub use event::{Event, EventKind, Level, Reporter, Stage};
 pub use machine_name::MachineName;
 pub use observation::{Endpoints, MachineState, Observation, SshTarget};
 pub use record::{MachineRecord, Phase, RECORD_SCHEMA};
-pub use spec::{EngineSpec, MachineSpec};
+pub use spec::{EngineSource, EngineSpec, MachineSpec};

@@ -51,4 +51,35 @@ pub struct EngineSpec {
     /// The daemon's environment.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Networks that the engine takes its own from, `base=10.10.0.0/16,size=24`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub address_pools: Vec<String>,
+    /// Where the engine is installed from, on a machine that comes without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<EngineSource>,
+    /// A script that installs it, by its address, in place of packages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub install_url: Option<String>,
+    /// The version to install, such as `28.1.1`; the newest when it is not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// More accounts of the machine that may use the engine.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<String>,
+    /// Certificates of authorities that the machine and its engine trust besides, PEM.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorities: Vec<String>,
+    /// The authority of a registry (`host:port`), PEM.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub registry_authorities: BTreeMap<String, String>,
+}
+
+/// Where Docker Engine comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EngineSource {
+    /// Docker's own packages.
+    Docker,
+    /// The packages of the machine's distribution.
+    Distro,
 }

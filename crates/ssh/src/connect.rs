@@ -146,6 +146,18 @@ impl Session {
         }
     }
 
+    /// The key that the server at `address` shows, for a person to confirm. Nothing else is said to it.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], as far as that gets before the login.
+    pub fn shown_host_key(address: SocketAddr, limit: Duration) -> Result<HostKey, ConnectError> {
+        let deadline = Instant::now() + limit;
+        let mut session = Self::open(address, format!("the host {address}"), &HostKey::any(), deadline)?;
+        session.shake_hands(deadline, deadline)?;
+        let blob = session.ssh.host_key().map(|(blob, _)| blob.to_vec()).unwrap_or_default();
+        HostKey::from_wire(&blob).map_err(|error| ConnectError { failure: ConnectFailure::Protocol, error })
+    }
+
     fn attempt(target: &SshTarget, banner_by: Instant, deadline: Instant) -> Result<Self, ConnectError> {
         let peer = format!("machine {:?} ({})", target.machine, target.address);
         let pinned: HostKey = target.host_key.parse().map_err(|error: Error| ConnectError {
@@ -153,12 +165,21 @@ impl Session {
             error: error.within(format!("the pinned host key of {peer} cannot be read")),
         })?;
         let key = read_key(&target.key, &target.machine)?;
-        let socket = open(target.address, &peer, deadline)?;
+        let mut session = Self::open(target.address, peer, &pinned.preference(), deadline)?;
+        session.shake_hands(banner_by, deadline)?;
+        session.check_host_key(&pinned, &target.machine)?;
+        session.log_in(&target.user, &key, deadline)?;
+        Ok(session)
+    }
+
+    /// Connects, and says nothing yet.
+    fn open(address: SocketAddr, peer: String, host_keys: &str, deadline: Instant) -> Result<Self, ConnectError> {
+        let socket = open(address, &peer, deadline)?;
         let prepared = (|| {
             let mut ssh = ssh2::Session::new()?;
             ssh.set_tcp_stream(socket.try_clone().map_err(|_| ssh2::Error::unknown())?);
             ssh.set_blocking(false);
-            ssh.method_pref(MethodType::HostKey, &pinned.preference())?;
+            ssh.method_pref(MethodType::HostKey, host_keys)?;
             ssh.set_keepalive(true, u32::try_from(KEEPALIVE.as_secs()).unwrap_or(u32::MAX));
             Ok::<_, ssh2::Error>(ssh)
         })();
@@ -166,11 +187,7 @@ impl Session {
             failure: ConnectFailure::Local,
             error: Error::other("cannot set up an SSH session").because(error),
         })?;
-        let mut session = Self { ssh, socket, peer, spoilt: false };
-        session.shake_hands(banner_by, deadline)?;
-        session.check_host_key(&pinned, &target.machine)?;
-        session.log_in(&target.user, &key, deadline)?;
-        Ok(session)
+        Ok(Self { ssh, socket, peer, spoilt: false })
     }
 
     fn shake_hands(&mut self, banner_by: Instant, deadline: Instant) -> Result<(), ConnectError> {

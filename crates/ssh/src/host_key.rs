@@ -31,9 +31,25 @@ impl HostKey {
         self.blob == blob
     }
 
+    /// The key that a server showed.
+    pub(crate) fn from_wire(blob: &[u8]) -> Result<Self> {
+        let key = PublicKey::from_bytes(blob)
+            .map_err(|e| Error::other("the server's key is of an unknown type").because(e))?;
+        key.to_openssh().map_err(|e| Error::other("the server's key cannot be written").because(e))?.parse()
+    }
+
     /// The order in which to ask a server for its key: this type first. The others follow only so that a server without
     /// this type can be named in the refusal, as OpenSSH does.
     pub(crate) fn preference(&self) -> String {
+        Self::order(&self.algorithm)
+    }
+
+    /// The order for a server whose key is not known yet: the newest type first, as OpenSSH asks.
+    pub(crate) fn any() -> String {
+        Self::order("ssh-ed25519")
+    }
+
+    fn order(first: &str) -> String {
         // An RSA key signs under newer names than its own (RFC 8332).
         const TYPES: [(&str, &str); 5] = [
             ("ssh-ed25519", "ssh-ed25519"),
@@ -42,7 +58,7 @@ impl HostKey {
             ("ecdsa-sha2-nistp521", "ecdsa-sha2-nistp521"),
             ("ssh-rsa", "rsa-sha2-512,rsa-sha2-256"),
         ];
-        let (own, other): (Vec<_>, Vec<_>) = TYPES.iter().partition(|(name, _)| *name == self.algorithm);
+        let (own, other): (Vec<_>, Vec<_>) = TYPES.iter().partition(|(name, _)| *name == first);
         own.iter().chain(&other).map(|(_, methods)| *methods).collect::<Vec<_>>().join(",")
     }
 }

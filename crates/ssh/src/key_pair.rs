@@ -47,6 +47,15 @@ impl KeyPair {
     }
 }
 
+/// Whether a private key, in OpenSSH's or PEM form, is locked with a passphrase.
+pub fn is_encrypted(private_key: &str) -> bool {
+    match PrivateKey::from_openssh(private_key) {
+        Ok(key) => key.is_encrypted(),
+        // The older forms say so in a header (RFC 1421) or their first line (PKCS #8).
+        Err(_) => private_key.contains("ENCRYPTED"),
+    }
+}
+
 impl std::fmt::Debug for KeyPair {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("KeyPair").field("public_openssh", &self.public_openssh).finish_non_exhaustive()

@@ -18,7 +18,7 @@ pub use connect::{ConnectError, ConnectFailure, Session};
 pub use copy::{Account, quote};
 pub use exec::{ExitStatus, Output, Stream};
 pub use host_key::HostKey;
-pub use key_pair::KeyPair;
+pub use key_pair::{KeyPair, is_encrypted};
 
 use machine_core::{Code, Error, Result};
 

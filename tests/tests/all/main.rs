@@ -2,6 +2,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod adopted;
 mod bad_input;
 mod broken_store;
 mod connection;
@@ -17,5 +18,7 @@ mod shells;
 mod vm_crash;
 mod vm_kill;
 mod vm_life;
+mod vm_provision;
+mod vm_tutorial;
 mod vm_two;
 mod vm_warm;

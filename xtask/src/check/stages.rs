@@ -159,9 +159,13 @@ fn with_machines(context: &mut Context, output: &mut Output) -> Result<Outcome> 
         Some(folder) => folder,
         None => image::build(&image::Options::default(), output)?,
     };
+    let bare = image::bare(output)?;
     build_tests(context, output)?;
     // One after the other: a machine under software emulation keeps two cores busy.
-    let test = test.args([WITH_MACHINES, "--", "--test-threads=1"]).env("MACHINE_TEST_IMAGE", folder);
+    let test = test
+        .args([WITH_MACHINES, "--", "--test-threads=1"])
+        .env("MACHINE_TEST_IMAGE", folder)
+        .env("MACHINE_TEST_BARE", bare);
     test.limit_minutes(40).run(output).map(|()| Outcome::Done)
 }
 

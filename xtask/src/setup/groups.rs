@@ -142,7 +142,16 @@ impl Group {
                     ]
                 }
             }
-            Self::Docker => const { &[Package { name: "docker.io", proof: Proof::Docker }] },
+            // The registry is Docker Hub to the tests' machines.
+            Self::Docker => {
+                const {
+                    &[
+                        Package { name: "docker.io", proof: Proof::Docker },
+                        program("docker-registry", "docker-registry"),
+                        program("openssh-server", "sshd"),
+                    ]
+                }
+            }
             Self::Shells => const { &[program("fish", "fish"), program("tcsh", "tcsh"), program("zsh", "zsh")] },
             Self::Cross => {
                 const {

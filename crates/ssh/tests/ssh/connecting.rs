@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use machine_core::Code;
+use machine_core::{Code, SshTarget};
 use machine_ssh::{ConnectFailure, KeyPair, Session};
 
 use crate::server::Server;
@@ -157,4 +157,15 @@ fn waiting_ends_when_the_caller_says_so_and_at_once_for_what_time_does_not_cure(
     target.host_key = KeyPair::generate("another").unwrap().public_openssh;
     let refused = Session::connect_when_up(&target, LIMIT, |_| panic!("it must not wait for another host key"));
     assert_eq!(refused.unwrap_err().failure, ConnectFailure::HostKey);
+}
+
+#[test]
+fn the_key_that_a_server_shows_can_be_pinned_and_nothing_listening_has_none() {
+    let server = Server::start();
+    let target = server.target();
+    let shown = Session::shown_host_key(target.address, LIMIT).unwrap();
+    assert!(target.host_key.starts_with(&shown.to_string()), "{shown} of {}", target.host_key);
+    Session::connect(&SshTarget { host_key: shown.to_string(), ..target }, LIMIT).unwrap();
+    let nobody = Session::shown_host_key("127.0.0.1:9".parse().unwrap(), LIMIT).unwrap_err();
+    assert_eq!(nobody.failure, ConnectFailure::Refused);
 }

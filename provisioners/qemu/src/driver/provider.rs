@@ -213,7 +213,7 @@ impl Driver for QemuDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { power: true, resources: true, local: true }
+        Capabilities { power: true, resources: true, local: true, images: true, adopted: false }
     }
 
     async fn preflight(&self, spec: &mut MachineSpec, reporter: &Reporter) -> Result<()> {

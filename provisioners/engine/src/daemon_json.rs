@@ -1,4 +1,4 @@
-//! Docker Engine's settings as the guest gets them: `daemon.json` and the daemon's environment.
+//! Docker Engine's settings as a machine gets them: `daemon.json` and the daemon's environment.
 
 use machine_core::{Code, EngineSpec, Error, Result};
 use serde_json::{Map, Value, json};
@@ -17,7 +17,8 @@ const LISTS: &[(&str, &str)] = &[
 ];
 
 /// Flags whose form in `daemon.json` is a structure under another name: dockerd would refuse to start.
-const STRUCTURED: &[&str] = &["default-ulimit", "add-runtime", "default-address-pool", "config-file"];
+const STRUCTURED: &[&str] =
+    &["default-ulimit", "add-runtime", "default-address-pools", "default-address-pool", "config-file"];
 
 /// Options that would break the way this computer reaches the engine.
 const OURS: &[&str] = &[
@@ -36,16 +37,33 @@ const OURS: &[&str] = &[
     "live-restore",
 ];
 
-/// Composes `daemon.json` for a machine of `driver`.
+/// Composes `daemon.json` for a machine of `driver` that has no other settings.
 ///
 /// # Errors
 /// An option that belongs to `machine` itself, or a label that is not `key=value`.
-pub(crate) fn daemon_json(engine: &EngineSpec, driver: &str) -> Result<String> {
-    let mut settings = Map::new();
+pub fn daemon_json(engine: &EngineSpec, driver: &str) -> Result<String> {
+    let mut settings = wanted(engine, driver)?;
+    add_defaults(&mut settings);
+    Ok(format!("{:#}\n", Value::Object(settings)))
+}
+
+/// What holds where nobody has said anything else.
+pub(crate) fn add_defaults(settings: &mut Map<String, Value>) {
     // Containers outlive a restart of the engine: certificates are renewed and settings changed without stopping them.
-    settings.insert("live-restore".into(), json!(true));
-    settings.insert("log-driver".into(), json!("json-file"));
-    settings.insert("log-opts".into(), json!({"max-size": "10m", "max-file": "3"}));
+    settings.entry("live-restore").or_insert(json!(true));
+    let driver = settings.entry("log-driver").or_insert(json!("json-file"));
+    // The limits are options of the two drivers that write files; dockerd refuses them for any other.
+    if matches!(driver.as_str(), Some("json-file" | "local"))
+        && let Value::Object(options) = settings.entry("log-opts").or_insert_with(|| json!({}))
+    {
+        options.entry("max-size").or_insert(json!("10m"));
+        options.entry("max-file").or_insert(json!("3"));
+    }
+}
+
+/// The settings that were asked for.
+pub(crate) fn wanted(engine: &EngineSpec, driver: &str) -> Result<Map<String, Value>> {
+    let mut settings = Map::new();
     let mut labels = vec![format!("provider={driver}")];
     labels.extend(engine.labels.iter().cloned());
     for label in &labels {
@@ -83,15 +101,35 @@ pub(crate) fn daemon_json(engine: &EngineSpec, driver: &str) -> Result<String> {
         }
         add(&mut settings, name, value);
     }
-    // Our limits are options of the two drivers that write files; dockerd refuses them for any other.
-    if !matches!(settings.get("log-driver").and_then(Value::as_str), Some("json-file" | "local")) {
-        settings.remove("log-opts");
-        for option in engine.options.iter().filter_map(|option| option.trim_start_matches('-').strip_prefix("log-opt="))
-        {
-            add(&mut settings, "log-opt", Some(option));
-        }
+    if !engine.address_pools.is_empty() {
+        let pools = engine.address_pools.iter().map(|pool| address_pool(pool)).collect::<Result<Vec<_>>>()?;
+        settings.insert("default-address-pools".into(), json!(pools));
     }
-    Ok(format!("{:#}\n", Value::Object(settings)))
+    Ok(settings)
+}
+
+/// `base=10.10.0.0/16,size=24`, as dockerd's `--default-address-pool` takes it.
+fn address_pool(text: &str) -> Result<Value> {
+    let wrong = || {
+        Error::new(Code::Usage, format!("the address pool {text:?} is not base=NETWORK/BITS,size=BITS"))
+            .hint("`--engine-address-pool base=10.10.0.0/16,size=24`: networks of 24 bits out of 10.10.0.0/16")
+    };
+    let field = |name: &str| text.split(',').find_map(|part| part.trim().strip_prefix(name)?.strip_prefix('='));
+    let (base, size) = (field("base").ok_or_else(wrong)?, field("size").ok_or_else(wrong)?);
+    let size: u8 = size.parse().map_err(|_| wrong())?;
+    let (address, bits) = base.split_once('/').ok_or_else(wrong)?;
+    let address: std::net::IpAddr = address.parse().map_err(|_| wrong())?;
+    let bits: u8 = bits.parse().map_err(|_| wrong())?;
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    if text.split(',').count() != 2 || bits > size || size > most {
+        return Err(wrong());
+    }
+    Ok(json!({ "base": base, "size": size }))
+}
+
+/// The key of `daemon.json` that stands for a flag.
+pub(crate) fn flag_key(flag: &str) -> &str {
+    LISTS.iter().find(|(name, _)| *name == flag).map_or(flag, |(_, key)| key)
 }
 
 fn add(settings: &mut Map<String, Value>, name: &str, value: Option<&str>) {
@@ -124,7 +162,7 @@ fn add(settings: &mut Map<String, Value>, name: &str, value: Option<&str>) {
 ///
 /// # Errors
 /// A name that is no name of a variable.
-pub(crate) fn engine_environment(engine: &EngineSpec) -> Result<Option<String>> {
+pub fn engine_environment(engine: &EngineSpec) -> Result<Option<String>> {
     if engine.env.is_empty() {
         return Ok(None);
     }
@@ -172,6 +210,7 @@ mod tests {
             registry_mirrors: vec!["https://m".into()],
             storage_driver: Some("overlay".into()),
             env: [("HTTP_PROXY".to_owned(), "http://p:1/?a=\"$x\" \\".to_owned())].into(),
+            ..EngineSpec::default()
         };
         insta::assert_snapshot!(daemon_json(&engine, "qemu").unwrap());
         assert_eq!(engine_environment(&engine).unwrap().unwrap(), "HTTP_PROXY=\"http://p:1/?a=\\\"\\$x\\\" \\\\\"\n");
@@ -185,5 +224,28 @@ mod tests {
         }
         let engine = EngineSpec { labels: vec!["nolabel".into()], ..EngineSpec::default() };
         assert!(daemon_json(&engine, "qemu").is_err());
+    }
+
+    #[test]
+    fn address_pools_are_checked_and_become_structures() {
+        let of =
+            |pool: &str| daemon_json(&EngineSpec { address_pools: vec![pool.into()], ..EngineSpec::default() }, "qemu");
+        assert!(of("base=10.10.0.0/16,size=24").unwrap().contains("\"base\": \"10.10.0.0/16\""));
+        for wrong in [
+            "",
+            "10.10.0.0/16",
+            "base=10.10.0.0/16",
+            "base=10.10.0.0/16,size=8",
+            "base=x/16,size=24",
+            "base=10.0.0.0/8,size=33",
+        ] {
+            assert_eq!(of(wrong).unwrap_err().code(), Code::Usage, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn another_log_driver_gets_no_limits_that_it_would_refuse() {
+        let engine = EngineSpec { options: vec!["log-driver=journald".into()], ..EngineSpec::default() };
+        assert!(!daemon_json(&engine, "qemu").unwrap().contains("log-opts"));
     }
 }

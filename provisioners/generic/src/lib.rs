@@ -1,0 +1,10 @@
+//! Docker hosts that exist already: any Linux that runs sshd, adopted by its address.
+//!
+//! The host stays its owner's. It is never started, stopped or removed from here; its host key was confirmed once and is
+//! pinned, its engine is provisioned over SSH.
+
+mod driver;
+mod options;
+
+pub use driver::GenericDriver;
+pub use options::{GenericOptions, resolve};
