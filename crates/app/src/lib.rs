@@ -3,6 +3,7 @@
 //! [`App`] is made from an [`Environment`] and does nothing until it is asked. Long work is async and reports through a
 //! [`Reporter`](machine_core::Reporter); what only reads local facts is plain and quick.
 
+mod action;
 mod app;
 mod certificates;
 mod connection;
@@ -16,6 +17,7 @@ mod image_use_cases;
 mod launcher;
 mod list;
 mod logs;
+mod overview;
 mod power;
 mod readiness;
 mod recipe_over_ssh;
@@ -27,6 +29,7 @@ mod ssh_use_cases;
 mod store;
 mod supervise;
 
+pub use action::Action;
 pub use app::App;
 pub use connection::{Connection, EnvLines, EnvOptions};
 pub use create::{CreateRequest, Created};
@@ -37,6 +40,8 @@ pub use list::{Inspection, Row};
 pub use logs::{Following, LogKind};
 pub use machine_core as core;
 pub use machine_images as images;
+pub use machine_qemu::{Range, SizeBounds};
 pub use machine_ssh as ssh;
+pub use overview::{Card, Overview, Verb};
 pub use shell::Shell;
 pub use ssh_use_cases::SshRequest;
