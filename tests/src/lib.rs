@@ -15,6 +15,8 @@ mod run;
 mod scene;
 mod terminal;
 mod wait;
+mod webdriver;
+mod window;
 
 pub use image::{fake_images, real_images};
 pub use mount::Mount;
@@ -25,3 +27,4 @@ pub use run::{Invocation, Run, Running};
 pub use scene::Scene;
 pub use terminal::Terminal;
 pub use wait::until;
+pub use window::Window;

@@ -1,0 +1,107 @@
+//! What goes over to the window, in every form that it has, written as TypeScript: the compiler there refuses a field too many,
+//! one too few, or one of another type.
+
+use std::path::Path;
+use std::time::Duration;
+
+use machine_app::{Action, Card, Check, Outcome, Range, Row, SizeBounds, Verb};
+use machine_core::{Event, EventKind, Level, MachineName, Stage};
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::session::News;
+
+fn cards() -> Vec<Card> {
+    let row = |name: &str, text: Option<&str>| Row {
+        name: name.to_owned(),
+        active: text.is_some(),
+        driver: text.map(str::to_owned),
+        state: "Running".to_owned(),
+        url: text.map(str::to_owned),
+        docker_version: text.map(str::to_owned),
+        cpus: 2,
+        memory_mib: 2048,
+        disk_mib: 20480,
+        error: text.map(str::to_owned),
+        warnings: text.into_iter().map(str::to_owned).collect(),
+    };
+    let can = vec![Verb::Start, Verb::Stop, Verb::Restart, Verb::Kill, Verb::Remove];
+    vec![
+        Card { row: row("all", Some("text")), can, unreadable: false, env_line: Some("text".to_owned()) },
+        Card { row: row("none", None), can: Vec::new(), unreadable: true, env_line: None },
+    ]
+}
+
+fn events() -> Vec<Event> {
+    let message = |level| EventKind::Message { level, text: "text".to_owned() };
+    let kinds = [
+        EventKind::Stage(Stage { id: "boot", title: "Booting".to_owned() }),
+        EventKind::Progress { done: 1, total: Some(2), unit: "bytes" },
+        EventKind::Progress { done: 1, total: None, unit: "packages" },
+        message(Level::Detail),
+        message(Level::Info),
+        message(Level::Warning),
+        EventKind::Checkpoint { name: "created" },
+    ];
+    let event = |kind| Event { machine: Some("dev".to_owned()), elapsed: Duration::from_millis(1), kind };
+    kinds.into_iter().map(event).collect()
+}
+
+fn actions() -> Vec<Action> {
+    let name = || "dev".parse::<MachineName>().unwrap();
+    vec![
+        Action::Create { name: name(), cpus: None, memory_mib: None, disk_mib: None },
+        Action::Create { name: name(), cpus: Some(2), memory_mib: Some(2048), disk_mib: Some(20480) },
+        Action::Start { name: name() },
+        Action::Stop { name: name() },
+        Action::Restart { name: name() },
+        Action::Kill { name: name() },
+        Action::Remove { name: name(), force: true },
+    ]
+}
+
+fn contract() -> Value {
+    let failure = || Failure { message: "text".to_owned(), hints: vec!["text".to_owned()], cancelled: false };
+    let news = [
+        News::Machines { machines: cards() },
+        News::Trouble { failure: failure() },
+        News::Closing { working: vec!["dev".to_owned()] },
+    ];
+    let check =
+        |outcome| Check { id: "id", title: "title", outcome, detail: "text".into(), hints: vec!["text".into()] };
+    let checks = [Outcome::Ok, Outcome::Warning, Outcome::Failed].map(check);
+    let range = Range { least: 1, most: 3, usual: 2 };
+    json!({
+        "actions": actions(),
+        "checks": checks,
+        "events": events(),
+        "failure": failure(),
+        "news": news,
+        "sizeBounds": SizeBounds { cpus: range, memory_mib: range, disk_mib: range },
+    })
+}
+
+#[test]
+fn what_goes_to_the_window_is_what_its_types_say() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ui/backend/contract.ts");
+    let contract = serde_json::to_string_pretty(&contract()).unwrap();
+    let text = format!(
+        "// Written by a test of src-tauri: everything that goes over, in every form that it has. Do not edit.\n\
+         import type {{ Action, Check, Failure, News, SizeBounds, WorkEvent }} from './backend.ts';\n\n\
+         interface Contract {{\n  actions: Action[];\n  checks: Check[];\n  events: WorkEvent[];\n  failure: Failure;\n  \
+         news: News[];\n  sizeBounds: SizeBounds;\n}}\n\nexport const contract: Contract = {contract};\n"
+    );
+    let present = std::fs::read_to_string(&path).unwrap_or_default();
+    if present != text {
+        std::fs::write(&path, text).unwrap();
+        panic!("{} was out of date and is written anew: run `npm run check`, look at it and commit it", path.display());
+    }
+}
+
+#[test]
+fn every_action_comes_back_as_it_was_sent() {
+    for action in actions() {
+        let text = serde_json::to_string(&action).unwrap();
+        assert_eq!(serde_json::from_str::<Action>(&text).unwrap(), action, "{text}");
+    }
+}

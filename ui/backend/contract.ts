@@ -1,0 +1,219 @@
+// Written by a test of src-tauri: everything that goes over, in every form that it has. Do not edit.
+import type { Action, Check, Failure, News, SizeBounds, WorkEvent } from './backend.ts';
+
+interface Contract {
+  actions: Action[];
+  checks: Check[];
+  events: WorkEvent[];
+  failure: Failure;
+  news: News[];
+  sizeBounds: SizeBounds;
+}
+
+export const contract: Contract = {
+  "actions": [
+    {
+      "cpus": null,
+      "disk_mib": null,
+      "memory_mib": null,
+      "name": "dev",
+      "verb": "create"
+    },
+    {
+      "cpus": 2,
+      "disk_mib": 20480,
+      "memory_mib": 2048,
+      "name": "dev",
+      "verb": "create"
+    },
+    {
+      "name": "dev",
+      "verb": "start"
+    },
+    {
+      "name": "dev",
+      "verb": "stop"
+    },
+    {
+      "name": "dev",
+      "verb": "restart"
+    },
+    {
+      "name": "dev",
+      "verb": "kill"
+    },
+    {
+      "force": true,
+      "name": "dev",
+      "verb": "remove"
+    }
+  ],
+  "checks": [
+    {
+      "detail": "text",
+      "hints": [
+        "text"
+      ],
+      "id": "id",
+      "outcome": "ok",
+      "title": "title"
+    },
+    {
+      "detail": "text",
+      "hints": [
+        "text"
+      ],
+      "id": "id",
+      "outcome": "warning",
+      "title": "title"
+    },
+    {
+      "detail": "text",
+      "hints": [
+        "text"
+      ],
+      "id": "id",
+      "outcome": "failed",
+      "title": "title"
+    }
+  ],
+  "events": [
+    {
+      "elapsed_ms": 1,
+      "id": "boot",
+      "kind": "stage",
+      "machine": "dev",
+      "title": "Booting"
+    },
+    {
+      "done": 1,
+      "elapsed_ms": 1,
+      "kind": "progress",
+      "machine": "dev",
+      "total": 2,
+      "unit": "bytes"
+    },
+    {
+      "done": 1,
+      "elapsed_ms": 1,
+      "kind": "progress",
+      "machine": "dev",
+      "total": null,
+      "unit": "packages"
+    },
+    {
+      "elapsed_ms": 1,
+      "kind": "message",
+      "level": "detail",
+      "machine": "dev",
+      "text": "text"
+    },
+    {
+      "elapsed_ms": 1,
+      "kind": "message",
+      "level": "info",
+      "machine": "dev",
+      "text": "text"
+    },
+    {
+      "elapsed_ms": 1,
+      "kind": "message",
+      "level": "warning",
+      "machine": "dev",
+      "text": "text"
+    },
+    {
+      "elapsed_ms": 1,
+      "kind": "checkpoint",
+      "machine": "dev",
+      "name": "created"
+    }
+  ],
+  "failure": {
+    "cancelled": false,
+    "hints": [
+      "text"
+    ],
+    "message": "text"
+  },
+  "news": [
+    {
+      "kind": "machines",
+      "machines": [
+        {
+          "active": true,
+          "can": [
+            "start",
+            "stop",
+            "restart",
+            "kill",
+            "remove"
+          ],
+          "cpus": 2,
+          "disk_mib": 20480,
+          "docker_version": "text",
+          "driver": "text",
+          "env_line": "text",
+          "error": "text",
+          "memory_mib": 2048,
+          "name": "all",
+          "state": "Running",
+          "unreadable": false,
+          "url": "text",
+          "warnings": [
+            "text"
+          ]
+        },
+        {
+          "active": false,
+          "can": [],
+          "cpus": 2,
+          "disk_mib": 20480,
+          "docker_version": null,
+          "driver": null,
+          "env_line": null,
+          "error": null,
+          "memory_mib": 2048,
+          "name": "none",
+          "state": "Running",
+          "unreadable": true,
+          "url": null,
+          "warnings": []
+        }
+      ]
+    },
+    {
+      "failure": {
+        "cancelled": false,
+        "hints": [
+          "text"
+        ],
+        "message": "text"
+      },
+      "kind": "trouble"
+    },
+    {
+      "kind": "closing",
+      "working": [
+        "dev"
+      ]
+    }
+  ],
+  "sizeBounds": {
+    "cpus": {
+      "least": 1,
+      "most": 3,
+      "usual": 2
+    },
+    "disk_mib": {
+      "least": 1,
+      "most": 3,
+      "usual": 2
+    },
+    "memory_mib": {
+      "least": 1,
+      "most": 3,
+      "usual": 2
+    }
+  }
+};
