@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use machine_app::{Action, Check, SizeBounds};
+use machine_app::{Action, Check, ContainerAction, SizeBounds, Source, Told};
 use machine_core::{Event, MachineName, Reporter};
 use tauri::ipc::Channel;
 use tauri::{AppHandle, State};
@@ -55,6 +55,25 @@ pub async fn size_bounds(session: State<'_, Session>) -> Result<SizeBounds, Fail
 pub async fn doctor(session: State<'_, Session>) -> Result<Vec<Check>, Failure> {
     let app = session.app()?;
     Ok(on_own_thread(move || async move { app.doctor().await }).await?)
+}
+
+/// Does what `action` says to a container.
+#[tauri::command]
+pub async fn change_container(session: State<'_, Session>, action: ContainerAction) -> Result<(), Failure> {
+    let app = session.app()?;
+    Ok(on_own_thread(move || async move { app.change_container(&action).await }).await?)
+}
+
+/// Tells `told` of `source`; returns when there is no more to come, or when [`leave`] says so.
+#[tauri::command]
+pub async fn follow(session: State<'_, Session>, source: Source, told: Channel<Told>) -> Result<(), Failure> {
+    session.follow(source, told).await
+}
+
+/// Follows no longer what is told to the channel of that number.
+#[tauri::command]
+pub fn leave(session: State<'_, Session>, channel: u32) {
+    session.leave(channel);
 }
 
 /// Ends this program, whatever work goes on.

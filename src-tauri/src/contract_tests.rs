@@ -4,7 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use machine_app::{Action, Card, Check, Outcome, Range, Row, SizeBounds, Verb};
+use machine_app::{
+    Action, Card, Check, Container, ContainerAction, ContainerVerb, LogKind, Outcome, Range, Row, SizeBounds, Source,
+    Told, Verb,
+};
 use machine_core::{Event, EventKind, Level, MachineName, Stage};
 use serde_json::{Value, json};
 
@@ -60,6 +63,20 @@ fn actions() -> Vec<Action> {
     ]
 }
 
+fn sources() -> Vec<Source> {
+    let machine = || "dev".parse::<MachineName>().unwrap();
+    let id = "0123456789ab".parse().unwrap();
+    let mut sources = vec![Source::Containers { machine: machine() }, Source::ContainerLog { machine: machine(), id }];
+    for kind in [LogKind::Serial, LogKind::Supervisor, LogKind::Qemu, LogKind::Events] {
+        sources.push(Source::MachineLog { machine: machine(), kind });
+    }
+    sources
+}
+
+fn container_action(verb: ContainerVerb) -> ContainerAction {
+    ContainerAction { machine: "dev".parse().unwrap(), id: "0123456789ab".parse().unwrap(), verb }
+}
+
 fn contract() -> Value {
     let failure = || Failure { message: "text".to_owned(), hints: vec!["text".to_owned()], cancelled: false };
     let news = [
@@ -69,6 +86,33 @@ fn contract() -> Value {
     ];
     let check =
         |outcome| Check { id: "id", title: "title", outcome, detail: "text".into(), hints: vec!["text".into()] };
+    let container = |text: Option<&str>, can: Vec<ContainerVerb>| Container {
+        id: "0123456789ab".to_owned(),
+        name: "web".to_owned(),
+        image: "nginx".to_owned(),
+        state: "running".to_owned(),
+        status: "Up".to_owned(),
+        project: text.map(str::to_owned),
+        ports: text.into_iter().map(str::to_owned).collect(),
+        can,
+    };
+    let all = [
+        ContainerVerb::Start,
+        ContainerVerb::Stop,
+        ContainerVerb::Restart,
+        ContainerVerb::Pause,
+        ContainerVerb::Unpause,
+        ContainerVerb::Rm,
+    ];
+    let told = [
+        Told::Containers {
+            docker: "docker --context dev".to_owned(),
+            containers: vec![container(Some("text"), all.to_vec()), container(None, Vec::new())],
+        },
+        Told::Lines { lines: vec!["text".to_owned()] },
+        Told::End,
+        Told::Waiting { reason: "text".to_owned() },
+    ];
     let checks = [Outcome::Ok, Outcome::Warning, Outcome::Failed].map(check);
     let range = Range { least: 1, most: 3, usual: 2 };
     json!({
@@ -77,6 +121,9 @@ fn contract() -> Value {
         "events": events(),
         "failure": failure(),
         "news": news,
+        "sources": sources(),
+        "told": told,
+        "containerActions": all.map(container_action),
         "sizeBounds": SizeBounds { cpus: range, memory_mib: range, disk_mib: range },
     })
 }
@@ -87,9 +134,9 @@ fn what_goes_to_the_window_is_what_its_types_say() {
     let contract = serde_json::to_string_pretty(&contract()).unwrap();
     let text = format!(
         "// Written by a test of src-tauri: everything that goes over, in every form that it has. Do not edit.\n\
-         import type {{ Action, Check, Failure, News, SizeBounds, WorkEvent }} from './backend.ts';\n\n\
-         interface Contract {{\n  actions: Action[];\n  checks: Check[];\n  events: WorkEvent[];\n  failure: Failure;\n  \
-         news: News[];\n  sizeBounds: SizeBounds;\n}}\n\nexport const contract: Contract = {contract};\n"
+         import type {{ Action, Check, ContainerAction, Failure, News, SizeBounds, Source, Told, WorkEvent }} from './backend.ts';\n\n\
+         interface Contract {{\n  actions: Action[];\n  checks: Check[];\n  containerActions: ContainerAction[];\n  events: WorkEvent[];\n  failure: Failure;\n  \
+         news: News[];\n  sizeBounds: SizeBounds;\n  sources: Source[];\n  told: Told[];\n}}\n\nexport const contract: Contract = {contract};\n"
     );
     let present = std::fs::read_to_string(&path).unwrap_or_default();
     if present != text {

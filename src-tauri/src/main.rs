@@ -25,8 +25,11 @@ fn main() -> Result<()> {
         .manage(Session::new())
         .invoke_handler(tauri::generate_handler![
             commands::cancel,
+            commands::change_container,
             commands::command_line,
             commands::doctor,
+            commands::follow,
+            commands::leave,
             commands::perform,
             commands::quit,
             commands::size_bounds,

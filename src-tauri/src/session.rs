@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use machine_app::{App, Card, Environment, Overview};
+use machine_app::{App, Card, Environment, Overview, Source, Told};
 use machine_core::{Code, Error, MachineName, Result};
 use serde::Serialize;
 use tauri::ipc::Channel;
@@ -46,13 +46,20 @@ struct Inner {
     working: Mutex<HashMap<MachineName, Option<oneshot::Sender<()>>>>,
     window: Mutex<Option<Channel<News>>>,
     look: Notify,
+    followed: Mutex<HashMap<u32, oneshot::Sender<()>>>,
 }
 
 impl Session {
     /// In this program's environment. What is wrong with that, every command says.
     pub fn new() -> Self {
         let app = Environment::read_beside_machine().map(App::new).map_err(Failure::from);
-        Self(Arc::new(Inner { app, working: Mutex::default(), window: Mutex::default(), look: Notify::new() }))
+        Self(Arc::new(Inner {
+            app,
+            working: Mutex::default(),
+            window: Mutex::default(),
+            look: Notify::new(),
+            followed: Mutex::default(),
+        }))
     }
 
     /// The application.
@@ -127,6 +134,33 @@ impl Session {
             // Whoever does not listen has ended already.
             let _ = cancel.send(());
         }
+    }
+
+    /// Tells `channel` of `source` until it is left, ends or fails. The channel's number is its name.
+    pub async fn follow(&self, source: Source, channel: Channel<Told>) -> Result<(), Failure> {
+        let app = self.app()?;
+        let (leave, left) = oneshot::channel();
+        let number = channel.id();
+        lock(&self.0.followed).insert(number, leave);
+        let result = on_own_thread(move || async move {
+            let tell = |told| {
+                // A window that has gone is told nothing.
+                let _ = channel.send(told);
+            };
+            tokio::select! {
+                result = app.follow(source, tell) => result,
+                _ = left => Ok(()),
+            }
+        })
+        .await;
+        lock(&self.0.followed).remove(&number);
+        result.map_err(Failure::from)
+    }
+
+    /// Follows it no longer.
+    pub fn leave(&self, number: u32) {
+        // Dropping the other end is what the follower hears.
+        lock(&self.0.followed).remove(&number);
     }
 
     /// Whether the window may close now; when not, it is told why.

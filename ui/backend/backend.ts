@@ -65,6 +65,38 @@ export interface SizeBounds {
   disk_mib: Range;
 }
 
+export type ContainerVerb = 'start' | 'stop' | 'restart' | 'pause' | 'unpause' | 'rm';
+
+export interface Container {
+  id: string;
+  name: string;
+  image: string;
+  state: string;
+  status: string;
+  project: string | null;
+  ports: string[];
+  can: ContainerVerb[];
+}
+
+export interface ContainerAction {
+  machine: string;
+  id: string;
+  verb: ContainerVerb;
+}
+
+export type LogKind = 'serial' | 'supervisor' | 'qemu' | 'events';
+
+export type Source =
+  | { of: 'containers'; machine: string }
+  | { of: 'machine_log'; machine: string; kind: LogKind }
+  | { of: 'container_log'; machine: string; id: string };
+
+export type Told =
+  | { kind: 'containers'; docker: string; containers: Container[] }
+  | { kind: 'lines'; lines: string[] }
+  | { kind: 'waiting'; reason: string }
+  | { kind: 'end' };
+
 /** Every call that fails rejects with a `Failure`, or with a string when the call itself was refused. */
 export interface Backend {
   watch(told: (news: News) => void): Promise<void>;
@@ -73,6 +105,9 @@ export interface Backend {
   commandLine(action: Action): Promise<string>;
   sizeBounds(): Promise<SizeBounds>;
   doctor(): Promise<Check[]>;
+  changeContainer(action: ContainerAction): Promise<void>;
+  /** Tells of `source` until it is left; `failed` when it cannot be followed any longer. */
+  follow(source: Source, told: (told: Told) => void, failed: (failure: Failure) => void): () => void;
   quit(): Promise<void>;
 }
 

@@ -1,13 +1,16 @@
 // Written by a test of src-tauri: everything that goes over, in every form that it has. Do not edit.
-import type { Action, Check, Failure, News, SizeBounds, WorkEvent } from './backend.ts';
+import type { Action, Check, ContainerAction, Failure, News, SizeBounds, Source, Told, WorkEvent } from './backend.ts';
 
 interface Contract {
   actions: Action[];
   checks: Check[];
+  containerActions: ContainerAction[];
   events: WorkEvent[];
   failure: Failure;
   news: News[];
   sizeBounds: SizeBounds;
+  sources: Source[];
+  told: Told[];
 }
 
 export const contract: Contract = {
@@ -75,6 +78,38 @@ export const contract: Contract = {
       "id": "id",
       "outcome": "failed",
       "title": "title"
+    }
+  ],
+  "containerActions": [
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "verb": "start"
+    },
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "verb": "stop"
+    },
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "verb": "restart"
+    },
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "verb": "pause"
+    },
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "verb": "unpause"
+    },
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "verb": "rm"
     }
   ],
   "events": [
@@ -215,5 +250,86 @@ export const contract: Contract = {
       "most": 3,
       "usual": 2
     }
-  }
+  },
+  "sources": [
+    {
+      "machine": "dev",
+      "of": "containers"
+    },
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "of": "container_log"
+    },
+    {
+      "kind": "serial",
+      "machine": "dev",
+      "of": "machine_log"
+    },
+    {
+      "kind": "supervisor",
+      "machine": "dev",
+      "of": "machine_log"
+    },
+    {
+      "kind": "qemu",
+      "machine": "dev",
+      "of": "machine_log"
+    },
+    {
+      "kind": "events",
+      "machine": "dev",
+      "of": "machine_log"
+    }
+  ],
+  "told": [
+    {
+      "containers": [
+        {
+          "can": [
+            "start",
+            "stop",
+            "restart",
+            "pause",
+            "unpause",
+            "rm"
+          ],
+          "id": "0123456789ab",
+          "image": "nginx",
+          "name": "web",
+          "ports": [
+            "text"
+          ],
+          "project": "text",
+          "state": "running",
+          "status": "Up"
+        },
+        {
+          "can": [],
+          "id": "0123456789ab",
+          "image": "nginx",
+          "name": "web",
+          "ports": [],
+          "project": null,
+          "state": "running",
+          "status": "Up"
+        }
+      ],
+      "docker": "docker --context dev",
+      "kind": "containers"
+    },
+    {
+      "kind": "lines",
+      "lines": [
+        "text"
+      ]
+    },
+    {
+      "kind": "end"
+    },
+    {
+      "kind": "waiting",
+      "reason": "text"
+    }
+  ]
 };

@@ -1,6 +1,6 @@
 // Machines that are played, for a browser: the tests of the front end run on them, and so does whoever works on how it looks.
 // `?scene=` chooses what is there (none, some, trouble, many); `&pace=` how long each stage takes, in milliseconds.
-import type { Action, Backend, Card, Failure, News, Verb, WorkEvent } from './backend.ts';
+import type { Action, Backend, Card, Container, ContainerVerb, Failure, News, Told, Verb, WorkEvent } from './backend.ts';
 
 const GIB = 1024;
 
@@ -56,6 +56,32 @@ function scene(name: string): Card[] {
     default:
       return [];
   }
+}
+
+function container(at: number, state: string, project: string | null, name: string, image: string, ports: string[] = []): Container {
+  return settleContainer({ id: at.toString(16).padStart(64, '0'), name, image, state, status: '', project, ports, can: [] });
+}
+
+/** What follows from the state. */
+function settleContainer(container: Container): Container {
+  const can: Record<string, ContainerVerb[]> = { running: ['stop', 'restart', 'pause', 'rm'], paused: ['unpause', 'stop', 'rm'] };
+  const status: Record<string, string> = { running: 'Up 3 minutes', paused: 'Up 3 minutes (Paused)' };
+  container.can = can[container.state] ?? ['start', 'rm'];
+  container.status = status[container.state] ?? 'Exited (0) 2 minutes ago';
+  return container;
+}
+
+function playedContainers(count: number): Container[] {
+  if (count > 0) {
+    return Array.from({ length: count }, (_, at) => container(at, at % 5 === 4 ? 'exited' : 'running', `project-${Math.floor(at / 10)}`, `task-${at}`, 'busybox:1.37'));
+  }
+  return [
+    container(1, 'running', null, 'registry', 'registry:2', ['5000:5000/tcp']),
+    container(2, 'running', 'shop', 'shop-db-1', 'postgres:17', ['5432/tcp']),
+    container(3, 'exited', 'shop', 'shop-migrate-1', 'shop/migrate:latest'),
+    container(4, 'running', 'shop', 'shop-web-1', 'shop/web:latest', ['8080:80/tcp', '8443:443/tcp']),
+    container(5, 'paused', 'shop', 'shop-worker-1', 'shop/worker:latest'),
+  ];
 }
 
 const refuse = (message: string, ...hints: string[]): Failure => ({ message, hints, cancelled: false });
@@ -114,6 +140,8 @@ export function fakeBackend(): Backend {
   const chosen = query.get('scene') ?? 'some';
   let machines = scene(chosen);
   let tell: (news: News) => void = () => {};
+  let containers = playedContainers(Number(query.get('containers') ?? 0));
+  const followers = new Set<() => void>();
   const cancelled = new Map<string, () => void>();
 
   const publish = () => {
@@ -196,6 +224,41 @@ export function fakeBackend(): Backend {
         { id: 'disk.space', title: 'Disk space', outcome: 'ok', detail: '184320 MiB free', hints: [] },
         { id: 'docker.cli', title: 'Docker client', outcome: chosen === 'none' ? 'failed' : 'ok', detail: chosen === 'none' ? 'it was not found' : '/usr/bin/docker', hints: chosen === 'none' ? ['install it: `apt install docker.io`'] : [] },
       ];
+    },
+    async changeContainer({ id, verb }) {
+      await new Promise((go) => setTimeout(go, pace));
+      const one = containers.find((container) => container.id === id);
+      if (one?.name === 'registry' && verb === 'rm') throw refuse('container 000000000001: the engine answered 409: removal is in progress');
+      if (verb === 'rm') containers = containers.filter((container) => container.id !== id);
+      else if (one) {
+        one.state = { start: 'running', restart: 'running', unpause: 'running', stop: 'exited', pause: 'paused' }[verb];
+        settleContainer(one);
+      }
+      for (const follower of followers) follower();
+    },
+    follow(source, told) {
+      let left = false;
+      let line = 0;
+      const say = (news: Told) => left || told(structuredClone(news));
+      const stop = machines.find((machine) => machine.name === source.machine)?.state !== 'Running';
+      const look = () => {
+        if (stop) say({ kind: 'waiting', reason: `machine "${source.machine}": Host is not running` });
+        else say({ kind: 'containers', docker: `docker --context ${source.machine}`, containers });
+      };
+      const more = (count: number) => {
+        const lines = Array.from({ length: count }, () => `2026-11-22T10:00:${String(line % 60).padStart(2, '0')}.000Z ${line % 7 === 3 ? 'warning: slow answer' : 'GET /health 200'} #${line++}`);
+        say({ kind: 'lines', lines });
+      };
+      const timer = source.of === 'containers' ? undefined : setInterval(() => more(1), Math.max(pace, 20));
+      if (source.of === 'containers') {
+        followers.add(look);
+        setTimeout(look);
+      } else setTimeout(() => more(200));
+      return () => {
+        left = true;
+        clearInterval(timer);
+        followers.delete(look);
+      };
     },
     async quit() {
       document.body.textContent = 'The program has ended.';

@@ -1,7 +1,7 @@
 // The real backend: the commands of src-tauri/src/commands.rs.
 import { Channel, invoke } from '@tauri-apps/api/core';
 
-import type { Backend, News, WorkEvent } from './backend.ts';
+import { asFailure, type Backend, type News, type Told, type WorkEvent } from './backend.ts';
 
 export function tauriBackend(): Backend {
   return {
@@ -11,6 +11,15 @@ export function tauriBackend(): Backend {
     commandLine: (action) => invoke('command_line', { action }),
     sizeBounds: () => invoke('size_bounds'),
     doctor: () => invoke('doctor'),
+    changeContainer: (action) => invoke('change_container', { action }),
+    follow(source, told, failed) {
+      const channel = new Channel<Told>(told);
+      invoke('follow', { source, told: channel }).catch((thrown) => failed(asFailure(thrown)));
+      return () => {
+        channel.onmessage = () => {};
+        void invoke('leave', { channel: channel.id });
+      };
+    },
     quit: () => invoke('quit'),
   };
 }

@@ -18,6 +18,8 @@ export interface Look {
   width?: number;
   height?: number;
   colors?: 'light' | 'dark';
+  /** How many containers there are; a handful when nothing is said. */
+  containers?: number;
   /** Milliseconds that each stage of played work takes. */
   pace?: number;
 }
@@ -33,7 +35,7 @@ export async function open(browser: Browser, look: Look): Promise<{ page: Page; 
   page.setDefaultTimeout(10_000);
   const mistakes: string[] = [];
   page.on('pageerror', (error) => mistakes.push(error.message));
-  await page.goto(`${inject('address')}?scene=${look.scene}&pace=${look.pace ?? 40}`);
+  await page.goto(`${inject('address')}?scene=${look.scene}&pace=${look.pace ?? 40}&containers=${look.containers ?? 0}`);
   return { page, mistakes };
 }
 

@@ -53,6 +53,16 @@ for (const colors of ['light', 'dark'] as const) {
       await page.getByText('Acceleration').waitFor();
       await picture(page, `checks-${colors}`);
       expect(await barriers(page)).toEqual([]);
+      await page.keyboard.press('Escape');
+      await button(page, 'Open dev').click();
+      await page.getByText('shop-web-1').waitFor();
+      await picture(page, `containers-${colors}`);
+      expect(await barriers(page)).toEqual([]);
+      await page.getByRole('tab', { name: 'Logs' }).click();
+      await page.getByText('GET /health').first().waitFor();
+      await page.getByRole('searchbox').fill('warning');
+      await picture(page, `logs-${colors}`);
+      expect(await barriers(page)).toEqual([]);
     }));
 }
 
@@ -149,4 +159,62 @@ test('nothing is cut off in a small window and at twice the size', () =>
     expect(await tooWide()).toBeLessThanOrEqual(0);
     await button(page, 'Create').scrollIntoViewIfNeeded();
     await picture(page, 'small-create');
+  }));
+
+test('containers stand under their Compose project, and are stopped, paused and removed there', () =>
+  inWindow({ scene: 'some' }, async (page) => {
+    await button(page, 'Open dev').click();
+    await page.getByRole('heading', { name: 'shop', exact: true }).waitFor();
+    await button(page, 'Stop shop-web-1').click();
+    await button(page, 'Start shop-web-1').waitFor();
+    await button(page, 'Continue shop-worker-1').click();
+    await button(page, 'Stop shop-worker-1').waitFor();
+    await page.getByRole('searchbox').fill('postgres');
+    await page.getByText('1 of 5 containers').waitFor();
+    await button(page, 'More for shop-db-1').click();
+    await page.getByRole('menuitem', { name: 'Remove…' }).click();
+    await page.getByText('docker --context dev rm --force --volumes shop-db-1').waitFor();
+    await button(page, 'Remove container').click();
+    await page.getByText('0 of 4 containers').waitFor();
+    await page.getByRole('searchbox').fill('');
+    await button(page, 'More for registry').click();
+    await page.getByRole('menuitem', { name: 'Remove…' }).click();
+    await button(page, 'Remove container').click();
+    await page.getByText('removal is in progress').waitFor();
+  }));
+
+test('a log is followed to its end, searched, and left alone when it is not followed', () =>
+  inWindow({ scene: 'some' }, async (page) => {
+    await button(page, 'Open dev').click();
+    await button(page, 'Log of registry').click();
+    await page.getByText('docker --context dev logs --timestamps --follow registry').waitFor();
+    await page.getByText('#205', { exact: false }).first().waitFor();
+    const list = page.getByRole('region', { name: 'Log of registry' });
+    await page.getByRole('checkbox', { name: 'Follow' }).uncheck();
+    await list.evaluate((box) => (box.scrollTop = 0));
+    await page.getByText('#0', { exact: false }).first().waitFor();
+    expect(await list.evaluate((box) => box.scrollTop)).toBe(0);
+    await page.getByRole('searchbox').fill('SLOW');
+    await page.locator('mark').first().waitFor();
+    expect(await list.getByText('GET /health').count()).toBe(0);
+    await button(page, 'All containers').click();
+    await button(page, 'Machines').click();
+    await button(page, 'Open build').click();
+    await page.getByRole('tab', { name: 'Logs', selected: true }).waitFor();
+    await page.getByRole('tab', { name: 'Containers' }).click();
+    await page.getByText('Host is not running').waitFor();
+  }));
+
+test('of a thousand containers only those that can be seen are in the page', () =>
+  inWindow({ scene: 'some', containers: 1000 }, async (page) => {
+    await button(page, 'Open dev').click();
+    await page.getByText('1000 containers').waitFor();
+    const list = page.getByRole('region', { name: 'Containers' });
+    expect(await list.getByRole('listitem').count()).toBeLessThan(60);
+    await list.evaluate((box) => (box.scrollTop = box.scrollHeight));
+    await page.getByText('task-999').waitFor();
+    await button(page, 'More for task-999').click();
+    await page.getByRole('menuitem', { name: 'Remove…' }).waitFor();
+    await picture(page, 'thousand');
+    expect(await list.getByRole('listitem').count()).toBeLessThan(60);
   }));

@@ -55,6 +55,41 @@ fn a_machine_is_made_stopped_started_and_removed_by_clicking_and_the_command_lin
 }
 
 #[test]
+fn containers_come_and_go_by_events_and_their_logs_are_followed() {
+    let mut scene = Scene::new();
+    scene.set("FAKE_QEMU", "containers=3");
+    scene.run("create dev").ok();
+    let window = Window::open(&scene);
+    window.click("Open dev");
+    window.shows("3 containers");
+    window.shows("shop-1");
+    window.shows("8001:80/tcp");
+    window.picture("containers");
+    window.click("Stop web-0");
+    window.shows("Exited (0)");
+    window.click("Start web-0");
+    window.click("Log of web-1");
+    window.shows("hello from 1");
+    window.shows("warning: played");
+    window.picture("container-log");
+    window.click("All containers");
+    window.click("More for web-2");
+    window.click("Remove…");
+    window.shows("docker --context dev rm --force --volumes web-2");
+    window.click("Remove container");
+    window.shows("2 containers");
+    window.click("Logs");
+    window.shows("machine-guest: engine listening");
+    // What goes on underneath is told, and gets better by itself.
+    window.click("Containers");
+    scene.run("stop dev").ok();
+    window.shows("Host is not running");
+    scene.run("start dev").ok();
+    window.shows("3 containers");
+    window.does_not_show("Host is not running");
+}
+
+#[test]
 fn what_cannot_be_read_or_started_is_a_row_that_explains_itself() {
     let mut scene = Scene::new();
     scene.set("FAKE_QEMU", "dies");
@@ -97,6 +132,10 @@ fn the_page_reaches_our_own_commands_alone_and_no_other_host_path_or_code() {
         "return await window.__TAURI_INTERNALS__.invoke('command_line', {action: {verb: 'start', name: '../x'}})",
     );
     assert!(refused.contains("invalid machine name"), "{refused:?}");
+    let refused = thrown(
+        "return await window.__TAURI_INTERNALS__.invoke('change_container', {action: {machine: 'dev', verb: 'start', id: '../images/x'}})",
+    );
+    assert!(refused.contains("no identifier of a container"), "{refused:?}");
     // The network, and code that did not come with the page.
     let here = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     here.set_nonblocking(true).unwrap();
