@@ -47,6 +47,6 @@ pub use machine_docker::{ContainerId, ContainerVerb};
 pub use machine_images as images;
 pub use machine_qemu::{Range, SizeBounds};
 pub use machine_ssh as ssh;
-pub use overview::{Card, Overview, Verb};
+pub use overview::{Card, Overview, Share, Verb};
 pub use shell::Shell;
 pub use ssh_use_cases::SshRequest;

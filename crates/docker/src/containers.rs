@@ -147,7 +147,8 @@ impl Engine {
         let only = [("type", vec!["container"])].into_iter().collect();
         let mut options = EventsOptionsBuilder::default().filters(&only);
         if let Some(since) = since {
-            options = options.since(&since.to_string());
+            // Not RFC 3339, which `/logs` takes: moby's daemon reads this one with `ParseTimestamps` alone.
+            options = options.since(&format!("{}.{:09}", since.as_second(), since.subsec_nanosecond()));
         }
         let options = options.build();
         let docker = self.docker().clone();

@@ -6,6 +6,7 @@ mod preflight;
 mod presence;
 mod provider;
 mod state;
+mod usage;
 
 pub use bounds::{Range, SizeBounds, size_bounds};
 pub use provider::{Launcher, QemuConfig, QemuDriver};

@@ -54,8 +54,17 @@ impl Containers {
         self.changed.notify_all();
     }
 
-    /// A line for each change, for as long as the client listens.
-    pub fn stream_events(&self, client: &mut impl Write) -> std::io::Result<()> {
+    /// A line for each change, for as long as the client listens. As the daemon it takes no time but `seconds.nanoseconds`.
+    pub fn stream_events(&self, path: &str, client: &mut impl Write) -> std::io::Result<()> {
+        let since = path.split(['?', '&']).find_map(|word| word.strip_prefix("since="));
+        if !since.is_none_or(|since| since.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')) {
+            let message =
+                json!({ "message": format!("strconv.ParseInt: parsing {since:?}: invalid syntax") }).to_string();
+            let length = message.len();
+            let head = "HTTP/1.1 500 Internal Server Error\r\nApi-Version: 1.45\r\nContent-Type: application/json";
+            client.write_all(format!("{head}\r\nContent-Length: {length}\r\n\r\n{message}").as_bytes())?;
+            return client.flush();
+        }
         head(client, "application/json")?;
         let mut told = *self.changes.lock().unwrap();
         loop {

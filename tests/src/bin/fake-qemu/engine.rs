@@ -88,7 +88,7 @@ fn answer(tls: Arc<ServerConfig>, client: TcpStream, containers: &Containers) ->
         let bare = path.split('?').next().unwrap_or_default();
         let parts: Vec<&str> = bare.trim_matches('/').split('/').collect();
         match (method, parts.as_slice()) {
-            ("GET", ["events"]) => return containers.stream_events(stream.get_mut()),
+            ("GET", ["events"]) => return containers.stream_events(path, stream.get_mut()),
             ("GET", ["containers", id, "logs"]) => return containers.stream_log(id, stream.get_mut()),
             ("POST", ["containers", id, verb]) => {
                 containers.change(id, verb);
@@ -107,6 +107,7 @@ fn answer(tls: Arc<ServerConfig>, client: TcpStream, containers: &Containers) ->
         let (kind, body) = match bare.rsplit('/').next() {
             Some("_ping") => ("text/plain", "OK".to_owned()),
             Some("version") => ("application/json", version()),
+            Some("info") => ("application/json", r#"{"SystemTime":"2026-11-22T10:00:00.123456789Z"}"#.to_owned()),
             Some("json") => ("application/json", containers.list()),
             _ => ("application/json", "{}".to_owned()),
         };
