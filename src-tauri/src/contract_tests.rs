@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use machine_app::{
-    Action, Card, Check, Container, ContainerAction, ContainerVerb, LogKind, Outcome, Range, Row, SizeBounds, Source,
-    Told, Verb,
+    Action, Card, Check, Container, ContainerAction, ContainerVerb, LogKind, Outcome, Range, Row, Share, SizeBounds,
+    Source, Told, Verb,
 };
 use machine_core::{Event, EventKind, Level, MachineName, Stage};
 use serde_json::{Value, json};
@@ -29,9 +29,18 @@ fn cards() -> Vec<Card> {
         warnings: text.into_iter().map(str::to_owned).collect(),
     };
     let can = vec![Verb::Start, Verb::Stop, Verb::Restart, Verb::Kill, Verb::Remove];
+    let share = Share { cpu_percent: Some(1), memory_mib: Some(1), disk_mib: 1 };
+    let off = Share { cpu_percent: None, memory_mib: None, disk_mib: 1 };
     vec![
-        Card { row: row("all", Some("text")), can, unreadable: false, env_line: Some("text".to_owned()) },
-        Card { row: row("none", None), can: Vec::new(), unreadable: true, env_line: None },
+        Card { row: row("off", None), can: Vec::new(), unreadable: false, env_line: None, usage: Some(off) },
+        Card {
+            row: row("all", Some("text")),
+            can,
+            unreadable: false,
+            env_line: Some("text".to_owned()),
+            usage: Some(share),
+        },
+        Card { row: row("none", None), can: Vec::new(), unreadable: true, env_line: None, usage: None },
     ]
 }
 

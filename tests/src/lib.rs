@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a harness of tests: whatever fails here fails the test")]
 
+mod busybox;
 mod image;
 mod mount;
 mod process;
@@ -18,6 +19,7 @@ mod wait;
 mod webdriver;
 mod window;
 
+pub use busybox::busybox;
 pub use image::{fake_images, real_images};
 pub use mount::Mount;
 pub use process::{Process, listeners, process};

@@ -25,6 +25,7 @@ pub struct Window<'a> {
     screen: Child,
     driver: Child,
     web: WebDriver,
+    patience: Duration,
 }
 
 impl<'a> Window<'a> {
@@ -54,7 +55,14 @@ impl<'a> Window<'a> {
         let web = until("the window to open", PATIENCE, || {
             WebDriver::open(port, &application).inspect_err(|error| eprintln!("{error}")).ok()
         });
-        Self { scene, screen, driver, web }
+        Self { scene, screen, driver, web, patience: PATIENCE }
+    }
+
+    /// The same window for one who waits for things that take longer, such as a boot.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Waits until the window shows `text`.
@@ -129,7 +137,7 @@ impl<'a> Window<'a> {
 
     #[track_caller]
     fn wait_for<T>(&self, what: &str, ask: impl FnMut() -> Option<T>) -> T {
-        let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| until(what, PATIENCE, ask)));
+        let seen = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| until(what, self.patience, ask)));
         seen.unwrap_or_else(|_| {
             panic!(
                 "waited in vain: {what}. The window shows\n{}\nand said\n{}",

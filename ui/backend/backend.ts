@@ -20,6 +20,14 @@ export interface Card {
   can: Verb[];
   unreadable: boolean;
   env_line: string | null;
+  usage: Share | null;
+}
+
+/** What a machine uses of this computer. */
+export interface Share {
+  cpu_percent: number | null;
+  memory_mib: number | null;
+  disk_mib: number;
 }
 
 export type Action =

@@ -176,6 +176,27 @@ export const contract: Contract = {
       "kind": "machines",
       "machines": [
         {
+          "active": false,
+          "can": [],
+          "cpus": 2,
+          "disk_mib": 20480,
+          "docker_version": null,
+          "driver": null,
+          "env_line": null,
+          "error": null,
+          "memory_mib": 2048,
+          "name": "off",
+          "state": "Running",
+          "unreadable": false,
+          "url": null,
+          "usage": {
+            "cpu_percent": null,
+            "disk_mib": 1,
+            "memory_mib": null
+          },
+          "warnings": []
+        },
+        {
           "active": true,
           "can": [
             "start",
@@ -195,6 +216,11 @@ export const contract: Contract = {
           "state": "Running",
           "unreadable": false,
           "url": "text",
+          "usage": {
+            "cpu_percent": 1,
+            "disk_mib": 1,
+            "memory_mib": 1
+          },
           "warnings": [
             "text"
           ]
@@ -213,6 +239,7 @@ export const contract: Contract = {
           "state": "Running",
           "unreadable": true,
           "url": null,
+          "usage": null,
           "warnings": []
         }
       ]

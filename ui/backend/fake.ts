@@ -20,6 +20,7 @@ function card(name: string, state: string, more: Partial<Card> = {}): Card {
     can: [],
     unreadable: false,
     env_line: null,
+    usage: null,
     ...more,
   };
   return settle(made);
@@ -37,6 +38,7 @@ function settle(card: Card): Card {
   card.can = card.unreadable ? ['remove'] : (can[card.state] ?? ['start', 'remove']);
   card.env_line = running ? `eval "$(machine env ${card.name})"` : null;
   card.url = running ? (card.url ?? 'tcp://127.0.0.1:42376') : null;
+  card.usage = card.unreadable ? null : { cpu_percent: running ? 12 : null, memory_mib: running ? 608 : null, disk_mib: 1344 };
   card.docker_version = running ? (card.docker_version ?? 'v26.1.5') : null;
   return card;
 }

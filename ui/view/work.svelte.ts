@@ -5,6 +5,9 @@ import { asFailure, type Action, type Backend, type Failure, type WorkEvent } fr
 /** Lines of a log that are kept: the last ones tell most. */
 const KEPT_LINES = 500;
 
+/** How long what was done is said, milliseconds. */
+const SAID_FOR = 10_000;
+
 export interface Stage {
   title: string;
   /** Milliseconds since the work began. */
@@ -66,6 +69,7 @@ export class Work {
 /** The latest work on each machine. */
 export class Works {
   readonly #backend: Backend;
+  #silence: ReturnType<typeof setTimeout> | undefined;
   of = $state<Record<string, Work>>({});
   /** What was done last, for the line at the bottom. */
   said = $state<string | null>(null);
@@ -90,12 +94,18 @@ export class Works {
     try {
       const said = await this.#backend.perform(action, (event) => work.hear(event));
       work.end({ said });
-      this.said = said;
+      this.#say(said);
       // Done is done: the row itself shows what is true now. Warnings stay until they are dismissed.
       if (this.of[action.name] === work && work.warnings.length === 0) delete this.of[action.name];
     } catch (thrown) {
       work.end({ failure: asFailure(thrown) });
     }
+  }
+
+  #say(said: string) {
+    this.said = said;
+    clearTimeout(this.#silence);
+    this.#silence = setTimeout(() => (this.said = null), SAID_FOR);
   }
 
   cancel(name: string) {

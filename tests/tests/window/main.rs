@@ -1,9 +1,10 @@
-//! The real window, with a QEMU that is played.
+//! The real window, with a QEMU that is played and (names that begin with `vm_`) with a real machine.
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::time::Duration;
 
-use machine_tests::{Scene, Window, until};
+use machine_tests::{Scene, Window, busybox, until};
 use serde_json::Value;
 
 #[test]
@@ -62,6 +63,7 @@ fn containers_come_and_go_by_events_and_their_logs_are_followed() {
     let window = Window::open(&scene);
     window.click("Open dev");
     window.shows("3 containers");
+    window.does_not_show("answered 500");
     window.shows("shop-1");
     window.shows("8001:80/tcp");
     window.picture("containers");
@@ -90,6 +92,47 @@ fn containers_come_and_go_by_events_and_their_logs_are_followed() {
 }
 
 #[test]
+fn vm_a_real_machine_is_made_by_clicking_and_a_container_on_it_is_seen_read_and_stopped() {
+    const BOOT: Duration = Duration::from_secs(240);
+    let scene = Scene::real();
+    let window = Window::open(&scene).with_patience(BOOT);
+    window.click("Create your first machine");
+    window.fill("Name", "dev");
+    window.click("Create");
+    window.shows("Creating dev");
+    window.picture("vm-creating");
+    window.shows("dev is ready");
+    window.click("Done");
+    window.click("Open dev");
+    window.shows("No containers yet");
+    window.does_not_show("answered");
+    let docker = |line: &str| {
+        let script = format!("eval \"$(machine env dev)\" || exit 99\n{line}");
+        scene.shell("bash", &script).limit(BOOT).run().ok();
+    };
+    docker(&format!("docker import -c 'CMD [\"sh\"]' {} box >/dev/null", busybox(&scene).display()));
+    docker(
+        "docker run -d --init --name talker box sh -c 'while echo said by a container; do sleep 1; done' >/dev/null",
+    );
+    window.shows("talker");
+    window.shows("1 container");
+    window.picture("vm-containers");
+    window.click("Log of talker");
+    window.shows("said by a container");
+    window.click("All containers");
+    window.click("Stop talker");
+    window.shows("Exited");
+    window.click("More for talker");
+    window.click("Remove…");
+    window.click("Remove container");
+    window.shows("No containers yet");
+    window.click("Machines");
+    window.click("Stop dev");
+    window.shows("Machine \"dev\" was stopped.");
+    assert_eq!(scene.status("dev"), "Stopped");
+}
+
+#[test]
 fn what_cannot_be_read_or_started_is_a_row_that_explains_itself() {
     let mut scene = Scene::new();
     scene.set("FAKE_QEMU", "dies");
@@ -113,7 +156,7 @@ fn what_cannot_be_read_or_started_is_a_row_that_explains_itself() {
     window.shows("machine rm -f torn");
     window.fill("Type torn to confirm", "torn");
     window.click("Remove machine");
-    until("the folder to go", std::time::Duration::from_secs(10), || (!torn.exists()).then_some(()));
+    until("the folder to go", Duration::from_secs(10), || (!torn.exists()).then_some(()));
 }
 
 #[test]

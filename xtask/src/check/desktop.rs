@@ -1,9 +1,10 @@
-//! The desktop app: its front end in a browser over played machines, then its real window with a QEMU that is played.
+//! The desktop app: its front end in a browser over played machines, then its real window, with a QEMU that is played and with a
+//! real machine.
 
-use super::stages::{Context, Outcome, WINDOW};
-use crate::Result;
+use super::runner::docker_environment;
+use super::stages::{Context, Outcome, WINDOW, WITH_MACHINES};
 use crate::command::{Output, Program};
-use crate::places;
+use crate::{Result, image, places};
 
 /// The oldest Node.js that Vite 8 runs on (its `engines`).
 const OLDEST_NODE: (u32, u32) = (20, 19);
@@ -24,7 +25,11 @@ pub fn check(context: &mut Context, output: &mut Output) -> Result<Outcome> {
     context.cargo("clippy --locked -p machine-desktop --all-targets -- -D warnings").limit_minutes(30).run(output)?;
     context.cargo(&format!("build --locked {PACKAGES} --bins")).limit_minutes(30).run(output)?;
     let test = context.cargo(&format!("test --locked {PACKAGES} --no-fail-fast --bin machine-desktop --test {WINDOW}"));
-    test.limit_minutes(20).run(output).map(|()| Outcome::Done)
+    test.args(["--", "--skip", WITH_MACHINES]).limit_minutes(20).run(output)?;
+    docker_environment(context)?;
+    let image = image::build(&image::Options::default(), output)?;
+    let test = context.cargo(&format!("test --locked {PACKAGES} --test {WINDOW}")).args([WITH_MACHINES]);
+    test.env("MACHINE_TEST_IMAGE", image).limit_minutes(20).run(output).map(|()| Outcome::Done)
 }
 
 fn check_node() -> Result<()> {

@@ -128,7 +128,7 @@ const END_TO_END: &str = "machine-tests";
 pub(super) const WINDOW: &str = "window";
 
 /// Tests with this in their names start real machines.
-const WITH_MACHINES: &str = "vm_";
+pub(super) const WITH_MACHINES: &str = "vm_";
 
 fn end_to_end(context: &mut Context) -> Result<Option<Program>> {
     let mut tests = integration_tests(&|package| package == END_TO_END)?;
