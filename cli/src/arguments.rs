@@ -580,6 +580,27 @@ mod tests {
     }
 
     #[test]
+    fn the_command_lines_that_the_window_shows_are_understood_here() {
+        let actions = [
+            r#"{"verb":"create","name":"dev","cpus":2,"memory_mib":1536,"disk_mib":20480}"#,
+            r#"{"verb":"start","name":"dev"}"#,
+            r#"{"verb":"stop","name":"dev"}"#,
+            r#"{"verb":"restart","name":"dev"}"#,
+            r#"{"verb":"kill","name":"dev"}"#,
+            r#"{"verb":"remove","name":"dev","force":true}"#,
+            r#"{"verb":"remove","name":"dev","force":false}"#,
+        ];
+        for action in actions {
+            let line = serde_json::from_str::<machine_app::Action>(action).unwrap().command_line();
+            let arguments =
+                Arguments::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+            if let Command::Create(create) = arguments.command {
+                assert_eq!((create.cpus, create.memory, create.disk), (Some(2), Some(1536), Some(20480)));
+            }
+        }
+    }
+
+    #[test]
     fn ssh_passes_everything_after_the_name_through() {
         let line = ["machine", "ssh", "dev", "ls", "-l", "--", "-x"];
         let Command::Ssh(ssh) = Arguments::try_parse_from(line).unwrap().command else { panic!() };

@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a harness of tests: whatever fails here fails the test")]
 
+mod busybox;
 mod host;
 mod image;
 mod mount;
@@ -17,7 +18,10 @@ mod run;
 mod scene;
 mod terminal;
 mod wait;
+mod webdriver;
+mod window;
 
+pub use busybox::busybox;
 pub use host::PlayedHost;
 pub use image::{bare_images, fake_images, real_images};
 pub use mount::Mount;
@@ -29,3 +33,4 @@ pub use run::{Invocation, Run, Running};
 pub use scene::Scene;
 pub use terminal::Terminal;
 pub use wait::until;
+pub use window::Window;

@@ -20,6 +20,17 @@ pub fn machine_program() -> PathBuf {
     program.canonicalize().unwrap()
 }
 
+/// The desktop app under test, with the `machine` beside it that supervises its machines.
+pub(crate) fn desktop_program() -> PathBuf {
+    let program = machine_program().with_file_name("machine-desktop");
+    assert!(
+        program.is_file(),
+        "{} is not there: `npm run build && cargo build -p machine-desktop` makes it",
+        program.display()
+    );
+    program
+}
+
 /// The program that plays QEMU.
 pub(crate) fn fake_qemu() -> PathBuf {
     let program = build_folder().join("fake-qemu");

@@ -115,9 +115,14 @@ impl Scene {
 
     /// A program that is about to be run in the scene.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Invocation {
+        Invocation::new(self.plain_command(program))
+    }
+
+    /// The same, for one who starts it in a way of his own.
+    pub(crate) fn plain_command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.env_clear().envs(&self.environment).current_dir(self.root.path());
-        Invocation::new(command)
+        command
     }
 
     /// `machine` with these words, about to be run.

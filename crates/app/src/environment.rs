@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use machine_core::{Error, Result};
+use machine_core::{Code, Error, Result};
 
 use crate::shell::Shell;
 
@@ -44,6 +44,8 @@ pub struct Environment {
     pub registry_mirror: Option<String>,
     /// The login name, for certificates and labels.
     pub user: Option<String>,
+    /// The program that supervises machines (`PROGRAM supervise NAME`); this one itself when it is `None`.
+    pub supervisor: Option<PathBuf>,
     /// Ends this process after the checkpoint of that name, as a crash would: for the tests, and in debug builds alone.
     pub crash_after: Option<String>,
 }
@@ -87,10 +89,37 @@ impl Environment {
             install_url: variable("MACHINE_DOCKER_INSTALL_URL"),
             registry_mirror: variable("ENGINE_REGISTRY_MIRROR"),
             user: variable("USER").or_else(|| variable("USERNAME")),
+            supervisor: None,
             crash_after: if cfg!(debug_assertions) { variable("MACHINE_TEST_CRASH_AFTER") } else { None },
             home,
             store,
         })
+    }
+
+    /// The environment of a program that is not `machine` itself: machines are supervised by the `machine` that lies beside
+    /// it (they are installed together), so that no window system is loaded into a process that outlives the window.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or when there is no `machine` beside this program.
+    pub fn read_beside_machine() -> Result<Self> {
+        let program = env::current_exe().map_err(|e| Error::other("cannot find this program's own file").because(e))?;
+        let machine = program.with_file_name(format!("machine{}", env::consts::EXE_SUFFIX));
+        if !machine.is_file() {
+            return Err(Error::new(Code::NotFound, format!("{} is not there", machine.display()))
+                .hint("the app comes with the command line `machine` and needs it: install both again"));
+        }
+        Ok(Self { supervisor: Some(machine), ..Self::read(None)? })
+    }
+
+    /// How a person calls `machine` in a terminal: by its name where `PATH` leads to it, else by its path.
+    pub(crate) fn machine_word(&self, shell: Shell) -> String {
+        let name = format!("machine{}", env::consts::EXE_SUFFIX);
+        let on_path =
+            self.path.as_deref().is_some_and(|path| env::split_paths(path).any(|folder| folder.join(&name).is_file()));
+        match &self.supervisor {
+            Some(program) if !on_path => shell.word(&program.display().to_string()),
+            _ => "machine".to_owned(),
+        }
     }
 
     /// The shell that runs this program: the parent process when it is one, else `$SHELL`.
@@ -110,6 +139,11 @@ impl Environment {
     pub fn debug() -> bool {
         variable("MACHINE_DEBUG")
             .is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "f"))
+    }
+
+    /// Whether there is a screen that a window could open on (`DISPLAY`, `WAYLAND_DISPLAY`; elsewhere than on Linux always).
+    pub fn has_display() -> bool {
+        !cfg!(target_os = "linux") || variable("DISPLAY").is_some() || variable("WAYLAND_DISPLAY").is_some()
     }
 
     /// `TERM`, for terminals made on a machine.

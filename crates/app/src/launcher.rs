@@ -15,6 +15,7 @@ pub(crate) struct DetachedSupervisor {
     images: PathBuf,
     runtime: PathBuf,
     qemu: Option<PathBuf>,
+    program: Option<PathBuf>,
 }
 
 impl DetachedSupervisor {
@@ -24,13 +25,14 @@ impl DetachedSupervisor {
             images: environment.images.clone(),
             runtime: environment.runtime.clone(),
             qemu: environment.qemu.clone(),
+            program: environment.supervisor.clone(),
         }
     }
 }
 
 impl Launcher for DetachedSupervisor {
     fn launch(&self, name: &MachineName, adopt_only: bool) -> Result<()> {
-        let program = own_program()?;
+        let program = self.program.clone().map_or_else(own_program, Ok)?;
         files::runtime_folder(&self.runtime)?;
         let log_path = self.store.join("machines").join(name.as_str()).join("supervisor.log");
         let log = std::fs::File::options()

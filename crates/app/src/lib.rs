@@ -3,19 +3,23 @@
 //! [`App`] is made from an [`Environment`] and does nothing until it is asked. Long work is async and reports through a
 //! [`Reporter`](machine_core::Reporter); what only reads local facts is plain and quick.
 
+mod action;
 mod app;
 mod certificates;
 mod connection;
+mod containers;
 mod create;
 mod doctor;
 mod driver_options;
 mod environment;
 mod files;
+mod follow;
 mod image_builder;
 mod image_use_cases;
 mod launcher;
 mod list;
 mod logs;
+mod overview;
 mod power;
 mod provision;
 mod readiness;
@@ -29,19 +33,25 @@ mod store;
 mod supervise;
 mod users;
 
+pub use action::Action;
 pub use app::App;
 pub use connection::{Connection, EnvLines, EnvOptions};
+pub use containers::{Container, ContainerAction};
 pub use create::{CreateRequest, CreateWords, Created, UnconfirmedHost};
 pub use doctor::{Check, Outcome};
 pub use driver_options::DriverWords;
 pub use environment::Environment;
+pub use follow::{Source, Told};
 pub use image_use_cases::ImageWords;
 pub use list::{Inspection, Row};
 pub use logs::{Following, LogKind};
 pub use machine_core as core;
+pub use machine_docker::{ContainerId, ContainerVerb};
 pub use machine_engine as engine;
 pub use machine_images as images;
+pub use machine_qemu::{Range, SizeBounds};
 pub use machine_ssh as ssh;
+pub use overview::{Card, Overview, Share, Verb};
 pub use provision::EngineChanges;
 pub use shell::Shell;
 pub use ssh_use_cases::SshRequest;

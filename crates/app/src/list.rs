@@ -1,5 +1,6 @@
 //! `ls`, `status`, `inspect`: what is true of machines now.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use machine_core::{
@@ -63,6 +64,15 @@ impl App {
     /// # Errors
     /// A store that cannot be listed.
     pub async fn list(&self, limit: Duration) -> Result<Vec<Row>> {
+        self.list_knowing(&HashMap::new(), limit).await
+    }
+
+    /// As [`list`](Self::list), without asking engines of which the address and version are `known`, by machine.
+    pub(crate) async fn list_knowing(
+        &self,
+        known: &HashMap<String, (String, String)>,
+        limit: Duration,
+    ) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         let mut asked = JoinSet::new();
         // Side by side: a host elsewhere may take its time to be silent.
@@ -76,8 +86,11 @@ impl App {
             })
             .collect();
         for (index, look) in looks.into_iter().enumerate() {
-            let (row, running) =
+            let (mut row, running) =
                 look.await.map_err(|e| Error::other("a look at a machine ended unexpectedly").because(e))?;
+            let known = known.get(&row.name).filter(|(url, _)| row.url.as_deref() == Some(url));
+            row.docker_version = known.map(|(_, version)| version.clone());
+            let running = running.filter(|_| row.docker_version.is_none());
             rows.push(row);
             if let Some((record, endpoints)) = running {
                 let app = self.clone();

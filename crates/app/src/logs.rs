@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use machine_core::{Code, Error, MachineName, Result};
+use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::readiness::{Console, printable};
 use crate::store;
 
 /// Whose log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum LogKind {
     /// The guest's serial console.
     Serial,

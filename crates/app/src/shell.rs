@@ -69,6 +69,35 @@ impl Shell {
         }
     }
 
+    /// A line to be typed (or pasted) that evaluates what `command` prints.
+    pub fn evaluate(self, command: &str) -> String {
+        match self {
+            Self::Posix => format!("eval \"$({command})\""),
+            Self::Fish => format!("{command} | source"),
+            Self::PowerShell => format!("& {command} | Invoke-Expression"),
+            Self::Cmd => format!("@FOR /f \"tokens=*\" %i IN ('{command}') DO @%i"),
+            Self::Tcsh => format!("eval `{command}`"),
+            Self::Emacs => {
+                let call = escape(command, '\\', &['\\', '"']);
+                format!("(with-temp-buffer (shell-command \"{call}\" (current-buffer)) (eval-buffer))")
+            }
+        }
+    }
+
+    /// A word of a command line, quoted where this shell would take it apart.
+    pub fn word(self, word: &str) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c) || (c == '\\' && self == Self::Cmd);
+        if !word.is_empty() && word.chars().all(plain) {
+            return word.to_owned();
+        }
+        match self {
+            Self::PowerShell => format!("'{}'", word.replace('\'', "''")),
+            Self::Cmd => format!("\"{word}\""),
+            Self::Fish => format!("'{}'", escape(word, '\\', &['\\', '\''])),
+            Self::Posix | Self::Tcsh | Self::Emacs => format!("'{}'", word.replace('\'', "'\\''")),
+        }
+    }
+
     /// The two comment lines that tell how to use the output of `command`. They come last, so that an unquoted
     /// `eval $(...)`, which joins all lines, still sees every statement.
     pub fn usage_hint(self, command: &str) -> String {

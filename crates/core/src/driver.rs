@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::{Endpoints, Error, MachineRecord, MachineSpec, Observation, Reporter, Result, SshTarget};
+use crate::{Endpoints, Error, MachineRecord, MachineSpec, Observation, Reporter, Result, SshTarget, Usage};
 
 /// A machine as a driver sees it: its record and its folder.
 #[derive(Clone, Copy, Debug)]
@@ -116,6 +116,12 @@ pub trait Driver: Send + Sync {
 
     /// Looks at the machine: lock-free, bounded in time.
     async fn observe(&self, machine: MachineRef<'_>) -> Observation;
+
+    /// What the machine uses of this computer, by local facts alone and in a few milliseconds; `None` where it does not run
+    /// on this computer.
+    fn usage(&self, _machine: MachineRef<'_>) -> Option<Usage> {
+        None
+    }
 
     /// Where the machine is reached, by local facts alone and in well under a millisecond; `None` when it is off as far as
     /// this computer knows.

@@ -14,6 +14,6 @@ pub use driver::{Capabilities, Checkpoint, Driver, MachineRef, Work};
 pub use error::{Code, Error, Result, ResultExt, io_hint};
 pub use event::{Event, EventKind, Level, Reporter, Stage};
 pub use machine_name::MachineName;
-pub use observation::{Endpoints, MachineState, Observation, SshTarget};
+pub use observation::{Endpoints, MachineState, Observation, SshTarget, Usage};
 pub use record::{MachineRecord, Phase, RECORD_SCHEMA};
 pub use spec::{EngineSource, EngineSpec, MachineSpec};

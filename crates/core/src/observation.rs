@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -63,6 +64,17 @@ pub struct Endpoints {
     pub ssh: SocketAddr,
     /// The engine's TLS port.
     pub engine: SocketAddr,
+}
+
+/// What a machine uses of this computer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Usage {
+    /// CPU time since its start, all CPUs together; none while it is off.
+    pub cpu_time: Option<Duration>,
+    /// Memory that it has of this computer's, bytes; none while it is off.
+    pub memory: Option<u64>,
+    /// What its disks take, bytes.
+    pub disk: u64,
 }
 
 /// What a look at a machine found.

@@ -71,7 +71,7 @@ impl Engine {
         let transport = move |request: BollardRequest| way.clone().send(request);
         // Its own limit is in whole seconds and ends with the headers; ours surrounds the call. Paths carry no version:
         // an engine of any age answers in its own.
-        let whole_seconds = timeout.as_secs() + 1;
+        let whole_seconds = timeout.as_secs() + 15;
         let docker = Docker::connect_with_custom_transport(
             transport,
             Some("https://engine"),
@@ -115,11 +115,31 @@ impl Engine {
         self.bounded(self.docker.list_containers(Some(options))).await
     }
 
+    pub(crate) fn docker(&self) -> &Docker {
+        &self.docker
+    }
+
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     async fn bounded<T>(
         &self,
         call: impl Future<Output = Result<T, bollard::errors::Error>>,
     ) -> Result<T, EngineError> {
-        match tokio::time::timeout(self.timeout, call).await {
+        self.bounded_by(self.timeout, call).await
+    }
+
+    pub(crate) async fn bounded_by<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        match tokio::time::timeout(limit, call).await {
             Ok(result) => result.map_err(|error| explain(&self.peer, error)),
             Err(_) => Err(timed_out(&self.peer)),
         }

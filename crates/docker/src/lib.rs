@@ -3,12 +3,14 @@
 //! A machine's engine is trusted by the certificate authority of its store and by nothing else.
 
 mod connect;
+mod containers;
 mod context_files;
 mod contexts;
 mod current_context;
 mod engine;
 mod failure;
 
+pub use containers::{ContainerEvents, ContainerId, ContainerOutput, ContainerVerb};
 pub use contexts::{Contexts, EngineContext, context_name};
 pub use engine::{Engine, EngineTarget, engine_time};
 pub use failure::{EngineError, EngineFailure};

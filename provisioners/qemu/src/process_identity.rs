@@ -2,10 +2,10 @@
 //!
 //! A pid alone says nothing: it is given to a stranger soon after its owner has ended. Nothing here believes a pid.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
-#[cfg(not(target_os = "linux"))]
-use sysinfo::Pid;
-use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 use machine_core::{Error, Result, ResultExt};
 
@@ -31,6 +31,19 @@ impl ProcessIdentity {
     /// Whether it still runs. A process that has ended and is not yet waited for does not.
     pub fn is_alive(&self) -> bool {
         Self::of(self.pid, &self.token).as_ref() == Some(self)
+    }
+
+    /// Its CPU time since its start, and the memory that it has, bytes; none when it has ended.
+    pub fn usage(&self) -> Option<(Duration, u64)> {
+        if !self.is_alive() {
+            return None;
+        }
+        let pid = Pid::from_u32(self.pid);
+        let mut system = System::new().ok()?;
+        let what = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, what);
+        let process = system.process(pid)?;
+        Some((Duration::from_millis(process.accumulated_cpu_time()), process.memory()))
     }
 
     /// Ends it at once (SIGKILL, `TerminateProcess`). One that has ended already, and whose pid may be a stranger's by
@@ -160,6 +173,7 @@ mod tests {
         let mut child = waiting(&token);
         let identity = ProcessIdentity::of(child.id(), &token).unwrap();
         assert!(identity.is_alive());
+        assert!(identity.usage().is_some_and(|(_, memory)| memory > 0), "{:?}", identity.usage());
         assert_eq!(find_by_token(&token).unwrap(), std::slice::from_ref(&identity));
         assert_eq!(ProcessIdentity::of(child.id(), "another token"), None);
         identity.kill().unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use machine_tests::{Run, Scene, Terminal, find_program, listeners, process};
+use machine_tests::{Run, Scene, Terminal, busybox, listeners, process};
 
 /// How long a machine may take to boot where other work goes on and QEMU emulates.
 pub const BOOT: Duration = Duration::from_secs(240);
@@ -28,22 +28,6 @@ pub fn slowly(scene: &Scene, line: &str) -> Run {
 pub fn docker(scene: &Scene, name: &str, line: &str) -> Run {
     let script = format!("eval \"$(machine env {name})\" || exit 99\n{line}");
     scene.shell("bash", &script).env("DOCKER_BUILDKIT", "0").limit(Duration::from_secs(120)).run()
-}
-
-/// An image made of nothing but busybox, as a tar archive: no registry can be reached.
-pub fn busybox(scene: &Scene) -> std::path::PathBuf {
-    let path = scene.path("busybox.tar");
-    let mut archive = tar::Builder::new(fs::File::create(&path).unwrap());
-    archive.append_path_with_name(find_program("busybox"), "bin/busybox").unwrap();
-    for name in ["sh", "cat", "echo", "ls", "sleep", "true", "wget", "nc", "ping"] {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Symlink);
-        header.set_size(0);
-        header.set_mode(0o777);
-        archive.append_link(&mut header, format!("bin/{name}"), "busybox").unwrap();
-    }
-    archive.into_inner().unwrap().flush().unwrap();
-    path
 }
 
 /// Brings the image `box` into a machine's engine.

@@ -38,6 +38,8 @@ const ENVIRONMENT_CALLS: &[&str] =
 /// Lints that the workspace sets and that only the rooms with a terminal may lift.
 const TERMINAL_LINTS: &[&str] = &["clippy::print_stdout", "clippy::print_stderr", "clippy::exit"];
 const ROOMS_WITH_A_TERMINAL: &[&str] = &["cli", "tests", "xtask"];
+/// One file holds nothing but code that Tauri generates, which does as it likes.
+const GENERATED: &str = "src-tauri/src/context.rs";
 
 fn matches(pattern: &str, room: &str) -> bool {
     match pattern.strip_suffix("/*") {
@@ -164,7 +166,7 @@ fn every_room_takes_the_lints_of_the_workspace_and_only_rooms_with_a_terminal_li
         if ROOMS_WITH_A_TERMINAL.contains(&room.as_str()) {
             continue;
         }
-        for (file, number, line) in lines_of_code(&root, room) {
+        for (file, number, line) in lines_of_code(&root, room).into_iter().filter(|line| line.0 != GENERATED) {
             let lifted = TERMINAL_LINTS.iter().any(|lint| line.contains(lint));
             assert!(!lifted, "{file}:{number}: only {ROOMS_WITH_A_TERMINAL:?} print or exit");
         }

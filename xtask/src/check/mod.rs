@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the stages, and the rules of the house that no compiler knows.
 
 mod deny;
+mod desktop;
 #[cfg(test)]
 mod house;
 mod leaks;

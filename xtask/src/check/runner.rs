@@ -179,9 +179,11 @@ struct Tests {
 }
 
 impl Tests {
-    /// Adds the closing lines of `cargo test` in a log: `test result: ok. 3 passed; 0 failed; 1 ignored; ...`.
+    /// Adds the closing lines in a log: cargo's `test result: ok. 3 passed; 0 failed; 1 ignored; ...` and Vitest's
+    /// `Tests  1 failed | 3 passed (4)`.
     fn add(&mut self, log: &str) {
-        for line in log.lines().filter(|line| line.starts_with("test result: ")) {
+        let closing = |line: &&str| line.starts_with("test result: ") || line.trim_start().starts_with("Tests  ");
+        for line in log.lines().filter(closing) {
             let count = |word: &str| {
                 let words: Vec<_> = line.split([' ', ';']).filter(|word| !word.is_empty()).collect();
                 words.windows(2).find(|pair| pair[1] == word).and_then(|pair| pair[0].parse().ok()).unwrap_or(0)
@@ -227,7 +229,7 @@ mod tests {
     #[test]
     fn fast_leaves_out_what_boots_a_machine_and_keeps_the_rest() {
         let fast = names(true, &[]).unwrap();
-        assert!(!fast.contains(&"vm") && !fast.contains(&"image") && !fast.contains(&"cross"), "{fast:?}");
+        assert!(["vm", "image", "cross", "desktop"].iter().all(|slow| !fast.contains(slow)), "{fast:?}");
         assert!(fast.contains(&"unit") && fast.contains(&"e2e") && fast.contains(&"clippy"), "{fast:?}");
     }
 
@@ -249,7 +251,8 @@ mod tests {
             "noise\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",
         );
         tests.add("test result: FAILED. 10 passed; 2 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1s\n");
-        assert_eq!(tests, Tests { passed: 13, failed: 2, ignored: 1 });
-        assert_eq!(tests.to_string(), "13 passed, 2 failed, 1 skipped");
+        tests.add(" Test Files  3 passed (3)\n      Tests  1 failed | 20 passed (21)\n");
+        assert_eq!(tests, Tests { passed: 33, failed: 3, ignored: 1 });
+        assert_eq!(tests.to_string(), "33 passed, 3 failed, 1 skipped");
     }
 }

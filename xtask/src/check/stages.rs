@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::runner::docker_environment;
-use super::{deny, leaks};
+use super::{deny, desktop, leaks};
 use crate::command::{Output, Program};
 use crate::setup::{self, Group};
 use crate::{Result, cross, image};
@@ -67,6 +67,7 @@ pub const STAGES: &[Stage] = &[
     quick("e2e", "tests of the program, without machines", fast_end_to_end),
     slow("image", "the machine image builds", machine_image),
     slow("vm", "tests of the program, with real machines", with_machines),
+    slow("desktop", "lints and tests of the desktop app, in a browser and in the real window", desktop::check),
     slow("cross", "lints and tests for Windows and macOS", for_other_systems),
 ];
 
@@ -80,7 +81,7 @@ impl Context {
 fn packages(context: &mut Context, _: &mut Output) -> Result<Outcome> {
     let mut groups = Group::of_this_clone(&context.root);
     if context.fast {
-        groups.retain(|group| !matches!(group, Group::Image | Group::Cross));
+        groups.retain(|group| !matches!(group, Group::Image | Group::Cross | Group::Desktop));
     }
     setup::run(&groups, context.yes).map(|()| Outcome::Done)
 }
@@ -94,47 +95,56 @@ fn house(context: &mut Context, output: &mut Output) -> Result<Outcome> {
 }
 
 fn clippy(context: &mut Context, output: &mut Output) -> Result<Outcome> {
-    context.cargo("clippy --locked --workspace --all-targets -- -D warnings").run(output).map(|()| Outcome::Done)
+    context
+        .cargo("clippy --locked --workspace --exclude machine-desktop --all-targets -- -D warnings")
+        .run(output)
+        .map(|()| Outcome::Done)
 }
 
 fn docs(context: &mut Context, output: &mut Output) -> Result<Outcome> {
-    let doc = context.cargo("doc --locked --workspace --no-deps");
+    let doc = context.cargo("doc --locked --workspace --exclude machine-desktop --no-deps");
     doc.env("RUSTDOCFLAGS", "-D warnings").run(output).map(|()| Outcome::Done)
 }
 
 // The workspace is always selected as a whole and narrowed by target, not by package: the features of shared
-// dependencies follow from the selection, and another selection would compile them anew.
+// dependencies follow from the selection, and another selection would compile them anew. The desktop app is not in it: it
+// needs libraries that only its own stage asks for.
 
 fn unit(context: &mut Context, output: &mut Output) -> Result<Outcome> {
     build_tests(context, output)?;
     let others = integration_tests(&|package| package != END_TO_END && package != "xtask")?;
-    let test = context.cargo("test --locked --workspace --exclude xtask --no-fail-fast --lib --bins");
+    let test = context
+        .cargo("test --locked --workspace --exclude xtask --exclude machine-desktop --no-fail-fast --lib --bins");
     let named = others.iter().flat_map(|name| ["--test", name]);
     test.args(named).limit_minutes(20).run(output)?;
-    let doc = context.cargo("test --locked --workspace --exclude xtask --doc");
+    let doc = context.cargo("test --locked --workspace --exclude xtask --exclude machine-desktop --doc");
     doc.limit_minutes(20).run(output).map(|()| Outcome::Done)
 }
 
 /// The crate of the tests that drive the real program.
 const END_TO_END: &str = "machine-tests";
 
+/// Its tests that open the window of the desktop app: a stage of their own.
+pub(super) const WINDOW: &str = "window";
+
 /// Tests with this in their names start real machines.
-const WITH_MACHINES: &str = "vm_";
+pub(super) const WITH_MACHINES: &str = "vm_";
 
 fn end_to_end(context: &mut Context) -> Result<Option<Program>> {
-    let tests = integration_tests(&|package| package == END_TO_END)?;
+    let mut tests = integration_tests(&|package| package == END_TO_END)?;
+    tests.retain(|test| test != WINDOW);
     if tests.is_empty() {
         return Ok(None);
     }
     docker_environment(context)?;
-    let test = context.cargo("test --locked --workspace --exclude xtask --no-fail-fast");
+    let test = context.cargo("test --locked --workspace --exclude xtask --exclude machine-desktop --no-fail-fast");
     Ok(Some(test.args(tests.iter().flat_map(|name| ["--test", name]))))
 }
 
 /// Builds every test, and the program for those that run it. Both in one go: what only tests ask of a dependency would
 /// otherwise make it compile twice. That the program builds without it is seen by `docs` and `cross`.
 fn build_tests(context: &Context, output: &mut Output) -> Result<()> {
-    context.cargo("build --locked --workspace --exclude xtask --bins --tests").run(output)
+    context.cargo("build --locked --workspace --exclude xtask --exclude machine-desktop --bins --tests").run(output)
 }
 
 fn fast_end_to_end(context: &mut Context, output: &mut Output) -> Result<Outcome> {

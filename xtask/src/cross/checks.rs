@@ -7,6 +7,9 @@ use super::wine;
 use crate::Result;
 use crate::command::{Output, Program};
 
+/// The desktop app: only linted, and without the front end, which would have to be built first.
+const DESKTOP: &str = "machine-desktop";
+
 #[derive(Args, Default)]
 pub struct Options {
     /// Also the slow and seldom ones: Windows by Microsoft's tools, Apple silicon
@@ -21,7 +24,7 @@ impl Options {
     /// The packages, or all that go to users' computers.
     fn select(&self, program: Program) -> Program {
         if self.package.is_empty() {
-            program.args(["--workspace", "--exclude", "xtask", "--exclude", "machine-tests"])
+            program.args(["--workspace", "--exclude", "xtask", "--exclude", "machine-tests", "--exclude", DESKTOP])
         } else {
             self.package.iter().fold(program, |program, name| program.args(["--package", name]))
         }
@@ -49,7 +52,15 @@ pub fn run(options: &Options, output: &mut Output) -> Result<String> {
         let clippy = options.select(toolchain.cargo(target, "clippy")?);
         clippy.args(["--", "-D", "warnings"]).limit_minutes(20).run(output)
     };
+    let lint_desktop = |target: &str, output: &mut Output| -> Result<()> {
+        if !options.package.is_empty() {
+            return Ok(());
+        }
+        let clippy = toolchain.cargo(target, "clippy --no-default-features --package")?.arg(DESKTOP);
+        clippy.args(["--", "-D", "warnings"]).limit_minutes(20).run(output)
+    };
     lint(WINDOWS, output)?;
+    lint_desktop(WINDOWS, output)?;
     let wine = wine::prepare(&toolchain, output)?;
     let test = options.select(toolchain.cargo(WINDOWS, "test --tests --no-fail-fast")?).envs(&wine);
     // Snapshots are found from the workspace, which insta asks a cargo for that Wine cannot start.
@@ -58,6 +69,7 @@ pub fn run(options: &Options, output: &mut Output) -> Result<String> {
     let skipped = NOT_UNDER_WINE.iter().flat_map(|(test, _)| ["--skip", test]);
     test.arg("--").args(skipped).limit_minutes(20).run(output)?;
     lint(MACOS, output)?;
+    lint_desktop(MACOS, output)?;
     if options.all {
         lint(WINDOWS_MSVC, output)?;
         lint(MACOS_ARM, output)?;

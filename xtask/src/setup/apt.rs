@@ -49,6 +49,13 @@ pub fn install_from_backports(names: &[&str], preferred: &str, output: &mut Outp
     install_preferring(names, Some(&preferences), output)
 }
 
+/// Installs packages; where `sign` is installed from the backports, what matches `preferred` (apt's patterns) comes from there
+/// too: a library's `-dev` package wants the very version of the library (seen: QEMU's backport brings libwayland and libwebp).
+pub fn install_beside_backports(names: &[&str], sign: &str, preferred: &str, output: &mut Output) -> Result<()> {
+    let version = Program::line("dpkg-query --show --showformat ${Version}").arg(sign).read().unwrap_or_default();
+    if version.contains("~bpo") { install_from_backports(names, preferred, output) } else { install(names, output) }
+}
+
 fn install_preferring(names: &[&str], preferences: Option<&Path>, output: &mut Output) -> Result<()> {
     let preferences = preferences.map(|path| format!("Dir::Etc::Preferences={}", path.display()));
     let mut arguments = vec!["-o", "DPkg::Lock::Timeout=300"];

@@ -174,17 +174,11 @@ impl Group {
             Self::Desktop => {
                 const {
                     &[
-                        package("libayatana-appindicator3-dev"),
-                        package("librsvg2-dev"),
+                        program("chromium", "chromium"),
                         package("libwebkit2gtk-4.1-dev"),
-                        program("dbus", "dbus-daemon"),
-                        program("dbus-x11", "dbus-launch"),
-                        program("gnome-keyring", "gnome-keyring-daemon"),
-                        package("imagemagick"),
-                        program("openbox", "openbox"),
+                        program("nodejs", "node"),
+                        program("npm", "npm"),
                         program("webkit2gtk-driver", "WebKitWebDriver"),
-                        program("x11-utils", "xwininfo"),
-                        program("xdotool", "xdotool"),
                         program("xvfb", "Xvfb"),
                     ]
                 }

@@ -33,11 +33,13 @@ pub fn run(groups: &[Group], yes: bool) -> Result<()> {
     places::make_folder(&places::cache()?)?;
     let mut output = Output::Terminal;
     apt::update(&mut output)?;
-    let mut plain = Vec::new();
+    let (mut plain, mut desktop) = (Vec::new(), Vec::new());
     for Missing { group, packages } in &missing {
         match group {
             Group::Vm => install_qemu(packages, &mut output)?,
             Group::Docker => docker::install(&mut output)?,
+            // After QEMU, which may have brought newer libraries than those of the main suite.
+            Group::Desktop => desktop.extend(packages),
             Group::Cross if apt::candidate("rustc-web").is_none() => {
                 println!("note: this distribution has no package rustc-web: `cargo xtask cross` cannot run here");
             }
@@ -46,6 +48,9 @@ pub fn run(groups: &[Group], yes: bool) -> Result<()> {
     }
     if !plain.is_empty() {
         apt::install(&plain, &mut output)?;
+    }
+    if !desktop.is_empty() {
+        apt::install_beside_backports(&desktop, "libwayland-client0", "src:wayland src:libwebp", &mut output)?;
     }
     let can_be_had = |missing: &Missing| missing.group != Group::Cross || apt::candidate("rustc-web").is_some();
     let still = find_missing(groups)?.into_iter().filter(can_be_had);

@@ -1,9 +1,12 @@
 //! Machines under QEMU as the rest of the house knows them.
 
+mod bounds;
 mod options;
 mod preflight;
 mod presence;
 mod provider;
 mod state;
+mod usage;
 
+pub use bounds::{Range, SizeBounds, size_bounds};
 pub use provider::{Launcher, QemuConfig, QemuDriver};

@@ -14,9 +14,9 @@ use crate::verdict::Verdicts;
 /// The disk of containers, images and volumes, where nothing else is asked for, MiB. It takes space only as it fills.
 const DISK_MIB: u64 = 20 * 1024;
 /// The smallest one that is of use, MiB.
-const LEAST_DISK_MIB: u64 = 1024;
+pub(super) const LEAST_DISK_MIB: u64 = 1024;
 /// The largest one: ext4 with blocks of 4 KiB ends there, MiB.
-const MOST_DISK_MIB: u64 = 16 * 1024 * 1024;
+pub(super) const MOST_DISK_MIB: u64 = 16 * 1024 * 1024;
 /// Without this much room a machine does not get through its first boot, bytes.
 const LEAST_ROOM: u64 = 1 << 30;
 

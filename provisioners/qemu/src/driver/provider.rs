@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use machine_core::{
     Capabilities, Code, Driver, Endpoints, Error, MachineName, MachineRef, MachineSpec, MachineState, Observation,
-    Reporter, Result, ResultExt, SshTarget, Work,
+    Reporter, Result, ResultExt, SshTarget, Usage, Work,
 };
 use machine_images::Arch;
 use serde_json::Value;
@@ -18,6 +18,7 @@ use super::options::QemuOptions;
 use super::preflight;
 use super::presence::{Presence, sockets_of};
 use super::state::DriverState;
+use super::usage;
 use crate::control::{Call, Reply, RunState, Status};
 use crate::disk::DiskTool;
 use crate::facts::HostFacts;
@@ -381,6 +382,10 @@ impl Driver for QemuDriver {
             return Observation::of(MachineState::Starting);
         }
         switched_off(machine)
+    }
+
+    fn usage(&self, machine: MachineRef<'_>) -> Option<Usage> {
+        Some(usage::of(machine.dir))
     }
 
     fn endpoints(&self, machine: MachineRef<'_>) -> Option<Endpoints> {

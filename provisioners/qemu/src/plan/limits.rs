@@ -9,7 +9,7 @@ use crate::option_string::text;
 use crate::qemu_command::install_hint_for;
 
 /// Below this, MiB, Linux with systemd and Docker Engine does not come up.
-const LEAST_MEMORY_MIB: u64 = 256;
+pub(crate) const LEAST_MEMORY_MIB: u64 = 256;
 
 /// The QEMU to run, if there is one that can be used.
 pub fn usable_qemu<'a>(input: &PlanInput<'a>) -> Result<&'a QemuFacts> {

@@ -10,4 +10,5 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use limits::LEAST_MEMORY_MIB;
 pub use request::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan};

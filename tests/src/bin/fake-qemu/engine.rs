@@ -12,15 +12,18 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::containers::Containers;
+
 /// An engine with the certificates of its machine.
 pub struct Engine {
     tls: Arc<ServerConfig>,
     mute: bool,
+    containers: Arc<Containers>,
 }
 
 impl Engine {
     /// The engine of the machine whose seed disk this is.
-    pub fn new(seed: &Path, mute: bool) -> Self {
+    pub fn new(seed: &Path, mute: bool, containers: usize) -> Self {
         let files = files_of(seed);
         let pem = |name: &str| files[&format!("seed/docker/{name}")].clone();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -36,18 +39,18 @@ impl Engine {
             .with_client_cert_verifier(clients)
             .with_single_cert(chain, key)
             .unwrap();
-        Self { tls: Arc::new(tls), mute }
+        Self { tls: Arc::new(tls), mute, containers: Arc::new(Containers::new(containers)) }
     }
 
     /// Answers whoever has the right certificate.
     pub fn serve(&self, listener: &TcpListener) {
         for client in listener.incoming().flatten() {
-            let (tls, mute) = (Arc::clone(&self.tls), self.mute);
+            let (tls, mute, containers) = (Arc::clone(&self.tls), self.mute, Arc::clone(&self.containers));
             std::thread::spawn(move || {
                 if mute {
                     std::thread::park();
                 }
-                let _the_client_has_gone = answer(tls, client);
+                let _the_client_has_gone = answer(tls, client, &containers);
             });
         }
     }
@@ -65,7 +68,7 @@ fn files_of(seed: &Path) -> HashMap<String, Vec<u8>> {
     entries.collect()
 }
 
-fn answer(tls: Arc<ServerConfig>, client: TcpStream) -> std::io::Result<()> {
+fn answer(tls: Arc<ServerConfig>, client: TcpStream, containers: &Containers) -> std::io::Result<()> {
     let connection = ServerConnection::new(tls).map_err(std::io::Error::other)?;
     let mut stream = BufReader::new(StreamOwned::new(connection, client));
     loop {
@@ -82,9 +85,30 @@ fn answer(tls: Arc<ServerConfig>, client: TcpStream) -> std::io::Result<()> {
         }
         let mut words = request.split(' ');
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let (kind, body) = match path.rsplit('/').next() {
+        let bare = path.split('?').next().unwrap_or_default();
+        let parts: Vec<&str> = bare.trim_matches('/').split('/').collect();
+        match (method, parts.as_slice()) {
+            ("GET", ["events"]) => return containers.stream_events(path, stream.get_mut()),
+            ("GET", ["containers", id, "logs"]) => return containers.stream_log(id, stream.get_mut()),
+            ("POST", ["containers", id, verb]) => {
+                containers.change(id, verb);
+                stream.get_mut().write_all(b"HTTP/1.1 204 No Content\r\nApi-Version: 1.45\r\n\r\n")?;
+                stream.get_mut().flush()?;
+                continue;
+            }
+            ("DELETE", ["containers", id]) => {
+                containers.change(id, "rm");
+                stream.get_mut().write_all(b"HTTP/1.1 204 No Content\r\nApi-Version: 1.45\r\n\r\n")?;
+                stream.get_mut().flush()?;
+                continue;
+            }
+            _ => {}
+        }
+        let (kind, body) = match bare.rsplit('/').next() {
             Some("_ping") => ("text/plain", "OK".to_owned()),
             Some("version") => ("application/json", version()),
+            Some("info") => ("application/json", r#"{"SystemTime":"2026-11-22T10:00:00.123456789Z"}"#.to_owned()),
+            Some("json") => ("application/json", containers.list()),
             _ => ("application/json", "{}".to_owned()),
         };
         let shown = if method == "HEAD" { "" } else { &body };

@@ -3,6 +3,7 @@
 //!
 //! What it does badly on purpose is in `FAKE_QEMU`, words separated by spaces:
 //!
+//! - `containers=N`: not bad at all: the engine has as many containers
 //! - `deaf`: the guest ignores the power button
 //! - `mute`: the engine never answers
 //! - `dies`: QEMU ends with a message before it opens its monitor
@@ -16,6 +17,8 @@
     reason = "a program of the tests: it prints as QEMU does, and whatever fails shows in the machine's qemu.log"
 )]
 
+#[cfg(target_os = "linux")]
+mod containers;
 #[cfg(target_os = "linux")]
 mod engine;
 #[cfg(target_os = "linux")]
@@ -89,7 +92,8 @@ fn run(line: &Line<'_>) {
         eprintln!("qemu-system: played: it cannot start today");
         std::process::exit(1);
     }
-    let engine = engine::Engine::new(&disks["seed"], fault("mute"));
+    let containers = faults.split(' ').find_map(|word| word.strip_prefix("containers=")?.parse().ok()).unwrap_or(0);
+    let engine = engine::Engine::new(&disks["seed"], fault("mute"), containers);
     let guest = monitor::Guest { engine, deaf: fault("deaf"), panics: fault("panics"), serial: line.path("serial") };
     write!(serial, "[    0.000000] Linux version 6.12.1-played\r\nmachine-guest: seed applied\r\n").unwrap();
     write!(serial, "machine-guest: engine listening\r\n").unwrap();

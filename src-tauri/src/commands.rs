@@ -1,0 +1,83 @@
+//! What the window may ask for. Names are checked when they are read; paths and arguments there are none.
+#![expect(clippy::needless_pass_by_value, reason = "Tauri hands a command its arguments by value")]
+
+use std::time::Instant;
+
+use machine_app::{Action, Check, ContainerAction, SizeBounds, Source, Told};
+use machine_core::{Event, MachineName, Reporter};
+use tauri::ipc::Channel;
+use tauri::{AppHandle, State};
+
+use crate::failure::Failure;
+use crate::own_thread::on_own_thread;
+use crate::session::{News, Session};
+
+/// Tells `news` from now on.
+#[tauri::command]
+pub fn watch(session: State<'_, Session>, news: Channel<News>) {
+    session.watch(news);
+}
+
+/// Does what `action` says; returns what to tell then.
+#[tauri::command]
+pub async fn perform(session: State<'_, Session>, action: Action, events: Channel<Event>) -> Result<String, Failure> {
+    let app = session.app()?;
+    let machine = action.name().clone();
+    let (begun, name) = (Instant::now(), machine.to_string());
+    let reporter = Reporter::new(move |kind| {
+        // A window that has gone needs no progress.
+        let _ = events.send(Event { machine: Some(name.clone()), elapsed: begun.elapsed(), kind });
+    });
+    session.work(machine, move || async move { app.perform(action, &reporter).await }).await
+}
+
+/// Ends what [`perform`] does to a machine.
+#[tauri::command]
+pub fn cancel(session: State<'_, Session>, name: MachineName) {
+    session.cancel(&name);
+}
+
+/// The command line that is equal to `action`.
+#[tauri::command]
+pub fn command_line(action: Action) -> String {
+    action.command_line()
+}
+
+/// How large a machine may be here.
+#[tauri::command]
+pub async fn size_bounds(session: State<'_, Session>) -> Result<SizeBounds, Failure> {
+    let app = session.app()?;
+    Ok(on_own_thread(move || async move { Ok(app.size_bounds()) }).await?)
+}
+
+/// Checks this computer.
+#[tauri::command]
+pub async fn doctor(session: State<'_, Session>) -> Result<Vec<Check>, Failure> {
+    let app = session.app()?;
+    Ok(on_own_thread(move || async move { app.doctor().await }).await?)
+}
+
+/// Does what `action` says to a container.
+#[tauri::command]
+pub async fn change_container(session: State<'_, Session>, action: ContainerAction) -> Result<(), Failure> {
+    let app = session.app()?;
+    Ok(on_own_thread(move || async move { app.change_container(&action).await }).await?)
+}
+
+/// Tells `told` of `source`; returns when there is no more to come, or when [`leave`] says so.
+#[tauri::command]
+pub async fn follow(session: State<'_, Session>, source: Source, told: Channel<Told>) -> Result<(), Failure> {
+    session.follow(source, told).await
+}
+
+/// Follows no longer what is told to the channel of that number.
+#[tauri::command]
+pub fn leave(session: State<'_, Session>, channel: u32) {
+    session.leave(channel);
+}
+
+/// Ends this program, whatever work goes on.
+#[tauri::command]
+pub fn quit(app: AppHandle) {
+    app.exit(0);
+}

@@ -1,0 +1,41 @@
+//! The desktop app: a window over the same use cases and the same files as the command line. What it does is in
+//! `machine-app`, how it looks is in `ui`.
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
+
+mod commands;
+mod context;
+#[cfg(test)]
+mod contract_tests;
+mod failure;
+mod own_thread;
+mod session;
+mod window;
+
+use machine_app::Environment;
+use machine_core::{Error, Result};
+
+use crate::session::Session;
+
+fn main() -> Result<()> {
+    if !Environment::has_display() {
+        return Err(Error::other("there is no screen to open a window on: neither DISPLAY nor WAYLAND_DISPLAY is set")
+            .hint("the command line does all that the window does: `machine help`"));
+    }
+    tauri::Builder::default()
+        .manage(Session::new())
+        .invoke_handler(tauri::generate_handler![
+            commands::cancel,
+            commands::change_container,
+            commands::command_line,
+            commands::doctor,
+            commands::follow,
+            commands::leave,
+            commands::perform,
+            commands::quit,
+            commands::size_bounds,
+            commands::watch,
+        ])
+        .setup(|app| Ok(window::open(app)?))
+        .run(context::context())
+        .map_err(|error| Error::other("the window could not be opened").because(error))
+}
