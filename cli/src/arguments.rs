@@ -441,7 +441,7 @@ pub struct Logs {
     /// The guest's serial console
     #[arg(long, group = "kind")]
     pub serial: bool,
-    /// The supervisor's log (this is what happens anyway)
+    /// The supervisor's log (this is what happens anyway, where there is a supervisor)
     #[arg(long, group = "kind")]
     pub supervisor: bool,
     /// QEMU's own messages
@@ -450,6 +450,9 @@ pub struct Logs {
     /// Events, as JSON lines
     #[arg(long, group = "kind")]
     pub events: bool,
+    /// What was said on the machine when it was last provisioned
+    #[arg(long, group = "kind")]
+    pub provision: bool,
     /// Go on printing what comes
     #[arg(long, short)]
     pub follow: bool,

@@ -34,13 +34,16 @@ chroot "$root" update-initramfs -u -k all
 chroot "$root" systemctl --quiet enable systemd-networkd systemd-resolved
 # Under emulation these take minutes: profiles of programs that are not there, and a disk that is thrown away kept safe.
 chroot "$root" systemctl --quiet mask apparmor.service
+# Downloaded here, installed there.
+APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq --yes --download-only --no-install-recommends install \
+    docker.io docker-cli docker-compose docker-buildx
 echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/90-tests"
 CUSTOMIZE
 
 mkdir "$out"
 mmdebstrap --quiet --mode=root --variant=minbase \
     --include=systemd,systemd-sysv,dbus,udev,cloud-init,openssh-server,sudo,linux-image-cloud-amd64,initramfs-tools,zstd \
-    --skip=cleanup/apt/lists --include=debian-archive-keyring \
+    --skip=cleanup/apt --include=debian-archive-keyring \
     --include=netplan.io,systemd-resolved,systemd-timesyncd,iproute2,iptables,apparmor,ca-certificates,e2fsprogs,curl \
     --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \

@@ -9,10 +9,12 @@ use crate::arguments::Logs;
 
 pub fn run(app: &App, logs: &Logs) -> Result<i32> {
     let kind = match logs {
-        Logs { serial: true, .. } => LogKind::Serial,
-        Logs { qemu: true, .. } => LogKind::Qemu,
-        Logs { events: true, .. } => LogKind::Events,
-        _ => LogKind::Supervisor,
+        Logs { serial: true, .. } => Some(LogKind::Serial),
+        Logs { qemu: true, .. } => Some(LogKind::Qemu),
+        Logs { events: true, .. } => Some(LogKind::Events),
+        Logs { provision: true, .. } => Some(LogKind::Provision),
+        Logs { supervisor: true, .. } => Some(LogKind::Supervisor),
+        _ => None,
     };
     let (lines, mut following) = app.log(&app.resolve(logs.name.as_deref())?, kind, logs.lines)?;
     lines.iter().for_each(|line| println!("{line}"));

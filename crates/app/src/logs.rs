@@ -21,6 +21,8 @@ pub enum LogKind {
     Qemu,
     /// Events, JSON lines.
     Events,
+    /// What was said on the machine when it was last provisioned.
+    Provision,
 }
 
 impl LogKind {
@@ -30,6 +32,7 @@ impl LogKind {
             Self::Supervisor => "supervisor.log",
             Self::Qemu => "qemu.log",
             Self::Events => "events.jsonl",
+            Self::Provision => crate::provision::TRANSCRIPT,
         }
     }
 }
@@ -51,17 +54,24 @@ impl App {
         }
         let path = self.store.folder(name).join(kind.file());
         if !path.exists() {
+            let first = if kind == LogKind::Provision { "provision" } else { "start" };
             return Err(Error::new(Code::NotFound, format!("machine {:?} has no {} yet", name.as_str(), kind.file()))
-                .hint(format!("it comes with the first `machine start {name}`")));
+                .hint(format!("it comes with the first `machine {first} {name}`")));
         }
         Ok(path)
     }
 
-    /// The last `lines` lines of a log, control characters removed, and the means to follow it.
+    /// The last `lines` lines of a log, control characters removed, and the means to follow it. The log that is meant when
+    /// none is named is the supervisor's, or the last provisioning's of a host that has no supervisor.
     ///
     /// # Errors
     /// No such machine, or it has not written that log yet.
-    pub fn log(&self, name: &MachineName, kind: LogKind, lines: usize) -> Result<(Vec<String>, Following)> {
+    pub fn log(&self, name: &MachineName, kind: Option<LogKind>, lines: usize) -> Result<(Vec<String>, Following)> {
+        let is_local = || {
+            let driver = self.store.load(name).and_then(|record| self.driver(&record.driver));
+            driver.map_or(true, |driver| driver.capabilities().local)
+        };
+        let kind = kind.unwrap_or_else(|| if is_local() { LogKind::Supervisor } else { LogKind::Provision });
         let path = self.log_path(name, kind)?;
         let following = Following(Console::from_here(&path));
         let text = store::tail(&path, 8 << 20);

@@ -18,7 +18,7 @@ use crate::files;
 use crate::image_use_cases::CancelOnDrop;
 
 /// What is said on the machine while it is provisioned, in its folder.
-const TRANSCRIPT: &str = "provision.log";
+pub(crate) const TRANSCRIPT: &str = "provision.log";
 /// What the machine's engine was last told, in its folder: a digest.
 const TOLD: &str = "provisioned";
 /// The engine's port in machines whose ports are forwarded.

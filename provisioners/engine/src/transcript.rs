@@ -97,7 +97,7 @@ impl<'a> Transcript<'a> {
             return None;
         }
         let last: Vec<&str> = self.last.iter().map(String::as_str).collect();
-        Some(format!("its last lines (all of them: {}):\n{}", self.path.display(), last.join("\n")))
+        Some(format!("its last lines (all of them are in {}):\n{}", self.path.display(), last.join("\n")))
     }
 }
 

@@ -194,6 +194,7 @@ fn an_engine_that_does_not_start_is_told_in_its_own_words() {
     let run = adoption.create();
     adoption.fails(&run, "Starting Docker Engine: Docker Engine is installed and does not start");
     run.says("error initializing graphdriver: driver not supported").says("journalctl -u docker");
+    assert!(adoption.scene.run("logs host").ok().text().contains("error initializing graphdriver"));
     adoption.host.unplay("does-not-start");
     adoption.recovers();
 }
@@ -315,4 +316,17 @@ fn an_adopted_host_is_neither_started_stopped_nor_killed_from_here() {
         "{}",
         adoption.host.log()
     );
+}
+
+#[test]
+fn a_way_that_takes_connections_and_lets_no_answer_through_is_told_as_one_of_its_mtu() {
+    let adoption = Adoption::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port().to_string();
+    let mut words = adoption.host.adoption("host");
+    let at = words.iter().position(|word| word == "--generic-engine-port").unwrap();
+    words[at + 1] = port;
+    let run = adoption.scene.machine(&words);
+    run.exits(1).fails_clearly().says("does not answer here").says("MTU");
+    drop(silent);
 }

@@ -39,9 +39,9 @@ pub(super) fn scripts(case: &Case<'_>) -> Result<Scripts> {
     Ok(Scripts {
         repository: None,
         engine,
-        // buildx comes with Amazon's package of the engine.
+        // buildx comes with Amazon's package of the engine, where it does.
         plugins: format!("set -e\n{COMPOSE}"),
         upgrade: rpm::upgrade(if case.distribution.version == "2" { "yum" } else { "dnf" }),
-        has_buildx: true,
+        has_buildx: false,
     })
 }

@@ -31,7 +31,7 @@ pub(super) struct Scripts {
     pub(super) plugins: String,
     /// Brings what of all that is installed to its newest version.
     pub(super) upgrade: String,
-    /// Whether the release has buildx.
+    /// Whether these bring buildx: it is looked for then.
     pub(super) has_buildx: bool,
 }
 
@@ -125,7 +125,7 @@ pub(super) fn packaging(facts: &Facts, distribution: &Distribution, request: &Re
         hint: None,
         limit: INSTALL_LIMIT,
     });
-    if !scripts.has_buildx {
+    if !scripts.has_buildx && distribution.family != Family::Amazon {
         warnings.push(format!("{distribution} has no package of buildx: `docker build` uses the engine's own builder"));
     }
     Ok(Packaging { steps, warnings })
