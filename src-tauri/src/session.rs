@@ -67,8 +67,9 @@ impl Session {
         self.0.app.clone()
     }
 
-    /// Tells the window from now on; a channel from before gets nothing more.
+    /// Tells the window from now on; a page from before, and what it followed, get nothing more.
     pub fn watch(&self, channel: Channel<News>) {
+        lock(&self.0.followed).clear();
         *lock(&self.0.window) = Some(channel.clone());
         let session = self.clone();
         // Never awaited: it ends when another window watches, or with this program.
