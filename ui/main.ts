@@ -29,5 +29,7 @@ function unexpected(reason: unknown) {
 addEventListener('error', (event) => unexpected(event.error ?? event.message));
 addEventListener('unhandledrejection', (event) => unexpected(event.reason));
 
+document.documentElement.lang = words.language;
+
 const target = document.getElementById('app');
 if (target) mount(Window, { target, props: { backend: await backend() } });

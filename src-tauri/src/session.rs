@@ -46,7 +46,8 @@ struct Inner {
     working: Mutex<HashMap<MachineName, Option<oneshot::Sender<()>>>>,
     window: Mutex<Option<Channel<News>>>,
     look: Notify,
-    followed: Mutex<HashMap<u32, oneshot::Sender<()>>>,
+    /// By channel. None for what was left before it began: the window's calls may arrive in another order than it made them.
+    followed: Mutex<HashMap<u32, Option<oneshot::Sender<()>>>>,
 }
 
 impl Session {
@@ -67,8 +68,9 @@ impl Session {
         self.0.app.clone()
     }
 
-    /// Tells the window from now on; a channel from before gets nothing more.
+    /// Tells the window from now on; a page from before, and what it followed, get nothing more.
     pub fn watch(&self, channel: Channel<News>) {
+        lock(&self.0.followed).clear();
         *lock(&self.0.window) = Some(channel.clone());
         let session = self.clone();
         // Never awaited: it ends when another window watches, or with this program.
@@ -138,29 +140,35 @@ impl Session {
 
     /// Tells `channel` of `source` until it is left, ends or fails. The channel's number is its name.
     pub async fn follow(&self, source: Source, channel: Channel<Told>) -> Result<(), Failure> {
-        let app = self.app()?;
         let (leave, left) = oneshot::channel();
         let number = channel.id();
-        lock(&self.0.followed).insert(number, leave);
-        let result = on_own_thread(move || async move {
-            let tell = |told| {
-                // A window that has gone is told nothing.
-                let _ = channel.send(told);
+        let left_before = lock(&self.0.followed).insert(number, Some(leave)).is_some();
+        let followed = async {
+            let app = self.app()?;
+            let follow = move || async move {
+                let tell = |told| {
+                    // A window that has gone is told nothing.
+                    let _ = channel.send(told);
+                };
+                tokio::select! {
+                    result = app.follow(source, tell) => result,
+                    _ = left => Ok(()),
+                }
             };
-            tokio::select! {
-                result = app.follow(source, tell) => result,
-                _ = left => Ok(()),
-            }
-        })
-        .await;
+            Ok(on_own_thread(follow).await?)
+        };
+        let result = if left_before { Ok(()) } else { followed.await };
         lock(&self.0.followed).remove(&number);
-        result.map_err(Failure::from)
+        result
     }
 
     /// Follows it no longer.
     pub fn leave(&self, number: u32) {
+        let mut followed = lock(&self.0.followed);
         // Dropping the other end is what the follower hears.
-        lock(&self.0.followed).remove(&number);
+        if followed.remove(&number).is_none() {
+            followed.insert(number, None);
+        }
     }
 
     /// Whether the window may close now; when not, it is told why.
@@ -175,4 +183,72 @@ impl Session {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    fn dev() -> MachineName {
+        "dev".parse().unwrap()
+    }
+
+    /// A window, and what it is told.
+    fn window(session: &Session) -> mpsc::Receiver<String> {
+        let (tell, told) = mpsc::channel();
+        let channel = Channel::new(move |body| {
+            let tauri::ipc::InvokeResponseBody::Json(text) = body else { panic!("not JSON") };
+            // Whoever does not listen any more has seen enough.
+            let _ = tell.send(text);
+            Ok(())
+        });
+        *lock(&session.0.window) = Some(channel);
+        told
+    }
+
+    #[tokio::test]
+    async fn a_machine_is_worked_on_once_at_a_time_and_cancelling_ends_the_work() {
+        let session = Session::new();
+        let (begun, has_begun) = oneshot::channel();
+        let work = tokio::spawn({
+            let session = session.clone();
+            async move {
+                let work = || async {
+                    begun.send(()).unwrap();
+                    std::future::pending().await
+                };
+                session.work(dev(), work).await
+            }
+        });
+        has_begun.await.unwrap();
+        let second = session.work(dev(), || async { Ok(String::new()) }).await.unwrap_err();
+        assert!(second.message.contains("already working on \"dev\""), "{second:?}");
+        session.cancel(&dev());
+        assert!(work.await.unwrap().unwrap_err().cancelled);
+        assert_eq!(session.work(dev(), || async { Ok("done".to_owned()) }).await.unwrap(), "done");
+    }
+
+    #[test]
+    fn a_window_closes_unless_work_goes_on_and_then_it_is_told_of_what() {
+        let session = Session::new();
+        let told = window(&session);
+        assert!(session.may_close());
+        lock(&session.0.working).insert(dev(), None);
+        assert!(!session.may_close());
+        assert_eq!(told.try_recv().unwrap(), r#"{"kind":"closing","working":["dev"]}"#);
+    }
+
+    #[tokio::test]
+    async fn what_was_left_before_it_began_is_not_followed() {
+        let session = Session::new();
+        let channel = Channel::new(|_| panic!("it was told something"));
+        session.leave(channel.id());
+        let source = Source::Containers { machine: dev() };
+        assert_eq!(session.follow(source.clone(), channel).await, Ok(()));
+        // Without being left it would have said that there is no application beside a test, or no machine.
+        let other = Channel::new(|_| Ok(()));
+        assert!(session.follow(source, other).await.is_err());
+    }
 }

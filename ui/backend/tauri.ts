@@ -14,10 +14,13 @@ export function tauriBackend(): Backend {
     changeContainer: (action) => invoke('change_container', { action }),
     follow(source, told, failed) {
       const channel = new Channel<Told>(told);
-      invoke('follow', { source, told: channel }).catch((thrown) => failed(asFailure(thrown)));
+      let over = false;
+      invoke('follow', { source, told: channel })
+        .catch((thrown) => failed(asFailure(thrown)))
+        .finally(() => (over = true));
       return () => {
         channel.onmessage = () => {};
-        void invoke('leave', { channel: channel.id });
+        if (!over) void invoke('leave', { channel: channel.id });
       };
     },
     quit: () => invoke('quit'),

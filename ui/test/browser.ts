@@ -17,6 +17,7 @@ export interface Look {
   scene: 'none' | 'some' | 'many' | 'trouble';
   width?: number;
   height?: number;
+  language?: string;
   colors?: 'light' | 'dark';
   /** How many containers there are; a handful when nothing is said. */
   containers?: number;
@@ -29,6 +30,7 @@ export async function open(browser: Browser, look: Look): Promise<{ page: Page; 
   const context = await browser.newContext({
     viewport: { width: look.width ?? 1000, height: look.height ?? 680 },
     colorScheme: look.colors ?? 'light',
+    locale: look.language ?? 'en-US',
     permissions: ['clipboard-read', 'clipboard-write'],
   });
   const page = await context.newPage();

@@ -144,6 +144,7 @@ test('trouble with the store and a window that is to close while work goes on ar
     await page.getByText('cannot list the store: permission denied').waitFor();
     await page.evaluate(() => (window as unknown as { closing: (names: string[]) => void }).closing(['dev']));
     await page.getByRole('heading', { name: 'Work is going on' }).waitFor();
+    expect(await button(page, 'Keep open').evaluate((safe) => safe === document.activeElement)).toBe(true);
     await button(page, 'Keep open').click();
     expect(await page.getByRole('dialog').count()).toBe(0);
   }));
@@ -217,4 +218,16 @@ test('of a thousand containers only those that can be seen are in the page', () 
     await page.getByRole('menuitem', { name: 'Remove…' }).waitFor();
     await picture(page, 'thousand');
     expect(await list.getByRole('listitem').count()).toBeLessThan(60);
+  }));
+
+test('a French computer gets a French window', () =>
+  inWindow({ scene: 'some', language: 'fr-FR' }, async (page) => {
+    await page.getByText('2 sur 5 en marche').waitFor();
+    await picture(page, 'french');
+    expect(await page.evaluate(() => document.documentElement.lang)).toBe('fr');
+    await button(page, 'Démarrer build').click();
+    await page.getByText('Démarrage de Linux').waitFor();
+    await button(page, 'Nouvelle machine').click();
+    await page.getByText('La même chose dans un terminal').last().waitFor();
+    await picture(page, 'french-create');
   }));

@@ -1,6 +1,7 @@
 // What is being done to machines, and how it went: shown in a row, and in the dialog of a creation.
 
 import { asFailure, type Action, type Backend, type Failure, type WorkEvent } from '../backend/backend.ts';
+import { words } from '../words/words.ts';
 
 /** Lines of a log that are kept: the last ones tell most. */
 const KEPT_LINES = 500;
@@ -37,7 +38,7 @@ export class Work {
     switch (event.kind) {
       case 'stage':
         this.#endStage(event.elapsed_ms);
-        this.stages.push({ title: event.title, begun: event.elapsed_ms, ended: null });
+        this.stages.push({ title: words.stages[event.id] ?? event.title, begun: event.elapsed_ms, ended: null });
         this.progress = null;
         break;
       case 'progress':

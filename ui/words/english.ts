@@ -5,6 +5,12 @@ import type { Verb } from '../backend/backend.ts';
 const verbs: Record<Verb, string> = { start: 'Start', stop: 'Stop', restart: 'Restart', kill: 'Kill', remove: 'Remove…' };
 
 export const english = {
+  language: 'en',
+  /** Of sizes: binary, from MiB on. */
+  units: ['MiB', 'GiB', 'TiB'],
+  of: (done: string | number, total: string | number) => `${done} of ${total}`,
+  /** Titles of stages by their stable names; one that is not here is shown as it comes. */
+  stages: {} as Record<string, string>,
   title: 'Machines',
   count: (running: number, all: number) => `${running} of ${all} running`,
   unexpected: 'This window made a mistake. Machines are not affected.',
@@ -21,7 +27,7 @@ export const english = {
     Timeout: 'No answer',
     Error: 'Error',
   } as Record<string, string>,
-  cpus: (count: number, busy: number | null = null) => (count === 1 ? '1 CPU' : `${count} CPUs`) + (busy === null ? '' : ` (${busy} % busy)`),
+  cpus: (count: number, busy: number | null | undefined = null) => (count === 1 ? '1 CPU' : `${count} CPUs`) + (busy === null || busy === undefined ? '' : ` (${busy} % busy)`),
   memory: (size: string, used: string | null = null) => (used === null ? `${size} memory` : `${used} of ${size} memory`),
   disk: (size: string, used: string | null = null) => (used === null ? `${size} disk` : `${used} of ${size} disk`),
   engine: (version: string) => `Docker ${version}`,
@@ -88,7 +94,6 @@ export const english = {
     memory: 'Memory',
     disk: 'Disk',
     diskHint: 'For containers, images and volumes. It takes space only as it fills.',
-    range: (least: string, most: string) => `${least} to ${most}`,
     button: 'Create',
     again: 'Change and try again',
     working: (name: string) => `Creating ${name}`,
@@ -117,7 +122,6 @@ export const english = {
     leave: 'Cancel the work and close',
   },
   work: {
-    doing: { create: 'Creating', start: 'Starting', stop: 'Stopping', restart: 'Restarting', kill: 'Killing', remove: 'Removing' },
     failed: { create: 'could not be created', start: 'was not started', stop: 'was not stopped', restart: 'was not restarted', kill: 'was not killed', remove: 'was not removed' },
     begun: 'Beginning…',
     log: (lines: number) => (lines === 1 ? 'Log (1 line)' : `Log (${lines} lines)`),

@@ -115,7 +115,7 @@ impl App {
 
     async fn follow_log(&self, machine: &MachineName, kind: LogKind, tell: &impl Fn(Told)) -> Result<()> {
         let (lines, mut following) = loop {
-            match self.log(machine, kind, FIRST_LINES) {
+            match self.log(machine, Some(kind), FIRST_LINES) {
                 Ok(found) => break found,
                 // It comes with the first start.
                 Err(error) if self.store.exists(machine) => tell(Told::Waiting { reason: error.to_string() }),

@@ -56,7 +56,7 @@ pub fn run(options: &Options, output: &mut Output) -> Result<String> {
         if !options.package.is_empty() {
             return Ok(());
         }
-        let clippy = toolchain.cargo(target, "clippy --no-default-features --package")?.arg(DESKTOP);
+        let clippy = toolchain.cargo(target, "clippy")?.args(["--no-default-features", "--package", DESKTOP]);
         clippy.args(["--", "-D", "warnings"]).limit_minutes(20).run(output)
     };
     lint(WINDOWS, output)?;
