@@ -1,8 +1,11 @@
 #!/bin/sh
-# build.sh OUT: a Debian 13 as vendors' cloud images are: cloud-init and sshd, no Docker. For the tests of provisioning.
+# build.sh OUT [stock]: a Debian 13 as vendors' cloud images are: cloud-init and sshd, no Docker. For the tests of provisioning.
+# With `stock`, one as an administrator installs it: Debian's own initrd, network and docker.io, which says on the console
+# when its engine answers. For the benchmark, as what our image is compared with.
 # Leaves disk.qcow2, vmlinuz, initrd.img and, last, manifest.json in the new folder OUT. Needs root, mmdebstrap, qemu-utils.
 set -eu
 out=$1
+kind=${2:-bare}
 suite=trixie
 
 # The archive that this computer is configured with has the other suites, too.
@@ -25,9 +28,27 @@ root=$1
 rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id"
 : >"$root/etc/machine-id"
 echo '/dev/vda / ext4 defaults 0 1' >"$root/etc/fstab"
-ln -sfn ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+if [ "$2" = stock ]; then
+    printf 'auto lo\niface lo inet loopback\nauto eth0\niface eth0 inet dhcp\n' >"$root/etc/network/interfaces"
+    echo stock >"$root/etc/hostname"
+    cat >"$root/etc/systemd/system/stock-ready.service" <<'UNIT'
+[Unit]
+After=docker.service
+Requires=docker.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'docker version >/dev/null && echo "stock: engine listening" >/dev/ttyS0'
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+    chroot "$root" systemctl --quiet enable stock-ready.service
+    exit
+fi
 # The seed alone: others are looked for for half a minute.
 echo 'datasource_list: [NoCloud, None]' >"$root/etc/cloud/cloud.cfg.d/90-tests.cfg"
+ln -sfn ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 for module in virtio_blk; do echo "$module" >>"$root/etc/initramfs-tools/modules"; done
 sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=zstd/' "$root/etc/initramfs-tools/initramfs.conf"
 chroot "$root" update-initramfs -u -k all
@@ -40,14 +61,17 @@ APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq --yes --download-only --no-install
 echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/90-tests"
 CUSTOMIZE
 
+case $kind in
+    stock) more=docker.io,docker-cli,docker-compose,docker-buildx,ifupdown,isc-dhcp-client,chrony,sshfs ;;
+    *) more=cloud-init,netplan.io,systemd-resolved,systemd-timesyncd,debian-archive-keyring ;;
+esac
 mkdir "$out"
 mmdebstrap --quiet --mode=root --variant=minbase \
-    --include=systemd,systemd-sysv,dbus,udev,cloud-init,openssh-server,sudo,linux-image-cloud-amd64,initramfs-tools,zstd \
-    --skip=cleanup/apt --include=debian-archive-keyring \
-    --include=netplan.io,systemd-resolved,systemd-timesyncd,iproute2,iptables,apparmor,ca-certificates,e2fsprogs,curl \
+    --include="$more",systemd,systemd-sysv,dbus,udev,openssh-server,sudo,linux-image-cloud-amd64,initramfs-tools,zstd \
+    --skip=cleanup/apt --include=iproute2,iptables,apparmor,ca-certificates,e2fsprogs,curl \
     --aptopt='Acquire::Languages "none"' --aptopt='Acquire::Retries "3"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --customize-hook="sh $work/customize \"\$1\"" \
+    --customize-hook="sh $work/customize \"\$1\" $kind" \
     "$suite" "$work/root.tar" "$work/sources"
 
 mkdir "$work/root"

@@ -2,6 +2,8 @@
 
 mod boot;
 mod commands;
+mod stock;
+mod warm;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -52,18 +54,19 @@ pub fn run(options: &Options, yes: bool) -> Result<()> {
     environment.push(("MACHINE_STORAGE_PATH".into(), store.clone().into()));
     environment.push(("DOCKER_CONFIG".into(), store.join("docker").into()));
     let bench = Bench { program: demo::built_program()?, store, environment };
-    let result = measure(&bench, options, &folder, output);
+    let result = image::stock(output).and_then(|stock| measure(&bench, options, &folder, &stock, output));
     // Whatever happened, nothing of it stays.
-    for name in ["dev", "bare"] {
+    for name in ["dev", "bare", "warm"] {
         let _ = bench.machine(&["--quiet", "rm", "-f", name]).read();
     }
     places::remove_folder(&bench.store)?;
     result
 }
 
-fn measure(bench: &Bench, options: &Options, image: &Path, output: &mut Output) -> Result<()> {
+fn measure(bench: &Bench, options: &Options, image: &Path, stock: &Path, output: &mut Output) -> Result<()> {
     bench.machine(&["image", "import"]).arg(image).run(output)?;
     println!("load at the beginning: {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
+    warm::measure(bench, options.boots, stock)?;
     boot::measure(bench, options.boots)?;
     commands::measure(bench, options.runs)
 }

@@ -58,6 +58,15 @@ pub fn bare(output: &mut Output) -> Result<PathBuf> {
     cached(&places::cache()?.join("bare"), "debian", &recipe, false, output, &build)
 }
 
+/// Builds a Debian as an administrator installs it, with Debian's own engine, for the benchmark; returns its folder.
+pub fn stock(output: &mut Output) -> Result<PathBuf> {
+    let recipe = places::root()?.join("tests").join("bare");
+    let build = |new: &Path, output: &mut Output| {
+        Program::new("sh").arg(recipe.join("build.sh")).arg(new).arg("stock").limit_minutes(30).run(output)
+    };
+    cached(&places::cache()?.join("stock"), "debian", &recipe, false, output, &build)
+}
+
 /// The folder in `images` that `build` makes of `recipe`: the one that is there, else a new one.
 fn cached(
     images: &Path,

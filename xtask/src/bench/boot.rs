@@ -18,8 +18,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// Leaves the machine `dev` running.
 pub fn measure(bench: &Bench, boots: usize) -> Result<()> {
-    // The template of the bare runs: a machine that was created and then taken out of the supervisor's hands.
-    bench.machine(&["--quiet", "create", "--no-wait", "bare"]).read()?;
+    // The arguments of the bare runs: a machine that was created and then taken out of the supervisor's hands.
+    bench.machine(&["--quiet", "create", "--no-warm", "--no-wait", "bare"]).read()?;
     let template = Template::of(&bench.folder("bare"))?;
     bench.machine(&["--quiet", "kill", "bare"]).read()?;
     let (mut bare, mut created) = (Vec::new(), Vec::new());
@@ -29,7 +29,7 @@ pub fn measure(bench: &Bench, boots: usize) -> Result<()> {
         if !created.is_empty() {
             bench.machine(&["--quiet", "rm", "-f", "dev"]).read()?;
         }
-        created.push(timed(|| bench.machine(&["--quiet", "create", "dev"]).read())?.1);
+        created.push(timed(|| bench.machine(&["--quiet", "create", "--no-warm", "dev"]).read())?.1);
     }
     let seconds =
         |times: &[Duration]| times.iter().map(|t| format!("{:.1}", t.as_secs_f64())).collect::<Vec<_>>().join(" ");
@@ -120,7 +120,10 @@ impl Template {
 fn without_monitor(words: &[String]) -> Vec<String> {
     let mut kept: Vec<String> = Vec::new();
     for word in words {
-        let of_monitor = word.contains("id=qmp") || word.contains("chardev=qmp") || word == "chardev:qmp";
+        let of_monitor = word.contains("id=qmp")
+            || word.contains("chardev=qmp")
+            || word.contains("=channel")
+            || word.contains("virtio-serial");
         if of_monitor {
             // The option that it belongs to.
             kept.pop();
@@ -132,7 +135,7 @@ fn without_monitor(words: &[String]) -> Vec<String> {
 }
 
 /// Ended when it is no longer looked at.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
