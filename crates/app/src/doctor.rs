@@ -4,7 +4,8 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use machine_core::Result;
-use machine_qemu::{Accelerator, HostFacts, QemuFacts, Situation};
+use machine_images::Arch;
+use machine_qemu::{Accelerator, HostFacts, QemuFacts, Remedy, Situation};
 use serde::Serialize;
 
 use crate::app::App;
@@ -67,6 +68,7 @@ impl App {
                 checks.push(Check::new("qemu.found", "QEMU", Outcome::Ok, qemu.program.display().to_string()));
                 checks.push(version_check(&host, &qemu));
                 checks.push(self.acceleration_check(&host, &qemu).await);
+                checks.push(states_check(&host, &qemu));
             }
             Ok(None) => checks.push(
                 Check::new("qemu.found", "QEMU", Outcome::Failed, "it was not found on this computer")
@@ -208,6 +210,34 @@ fn version_check(host: &HostFacts, qemu: &QemuFacts) -> Check {
     known.iter().fold(Check::new("qemu.version", "QEMU version", Outcome::Warning, detail), |check, bad| {
         check.hint(format!("{}; {}", bad.what, bad.advice.unwrap_or_default()))
     })
+}
+
+/// Whether machines can begin from saved states, and be suspended, with what this QEMU offers.
+fn states_check(host: &HostFacts, qemu: &QemuFacts) -> Check {
+    const ID: &str = "states.saved";
+    const TITLE: &str = "Saved states";
+    let facts = HostFacts { qemu: Some(qemu.clone()), ..host.clone() };
+    let obstacle = |accelerator: &Accelerator| {
+        let situation = Situation { facts: &facts, accelerator: *accelerator, guest: host.arch, guest_kernel: None };
+        machine_qemu::known_bad(&situation).into_iter().find(|bad| bad.remedy == Remedy::Boot)
+    };
+    let (mut can, mut cannot) = (Vec::new(), Vec::new());
+    for accelerator in &qemu.accelerators {
+        match obstacle(accelerator) {
+            None => can.push(accelerator.name()),
+            Some(bad) => cannot.push(format!("not with {}: {}", accelerator.name(), bad.what)),
+        }
+    }
+    let mut said = Vec::new();
+    if !can.is_empty() {
+        said.push(format!("can be made with {}", can.join(" and ")));
+    }
+    said.extend(cannot);
+    if host.arch == Arch::Arm64 {
+        said.push("arm64 guests always boot when they are created".to_owned());
+    }
+    // Without them everything works, only not as fast: nothing to warn of.
+    Check::new(ID, TITLE, Outcome::Ok, said.join("; "))
 }
 
 fn room_check(store: &Path) -> Check {
