@@ -41,6 +41,7 @@ for (const colors of ['light', 'dark'] as const) {
       expect(await barriers(page)).toEqual([]);
       await page.getByRole('menuitem', { name: 'Remove…' }).click();
       await page.getByText('machine rm -y dev').waitFor();
+      await page.getByText('its 5 containers, 3 running: registry, shop-db-1').waitFor();
       await picture(page, `remove-${colors}`);
       expect(await barriers(page)).toEqual([]);
       await page.keyboard.press('Escape');

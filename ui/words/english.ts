@@ -24,6 +24,7 @@ export const english = {
     Starting: 'Starting',
     Stopping: 'Stopping',
     Paused: 'Paused',
+    Saved: 'Saved',
     Timeout: 'No answer',
     Error: 'Error',
   } as Record<string, string>,
@@ -105,6 +106,8 @@ export const english = {
   removing: {
     title: (name: string) => `Remove ${name}?`,
     text: 'This removes the machine from this computer with everything in it, for good:',
+    containers: (count: number, running: number, names: string) =>
+      count === 0 ? 'it has no containers' : `its ${count === 1 ? 'container' : `${count} containers`}, ${running} running: ${names}`,
     losses: ['its containers, running or not', 'its images and build cache', 'its volumes and the data in them', 'its keys, certificates and Docker context'],
     type: (name: string) => `Type ${name} to confirm`,
     button: 'Remove machine',

@@ -32,6 +32,7 @@ export const french: Words = {
     Starting: 'Démarre',
     Stopping: 'S’arrête',
     Paused: 'En pause',
+    Saved: 'Mise en veille',
     Timeout: 'Sans réponse',
     Error: 'Erreur',
   },
@@ -113,6 +114,7 @@ export const french: Words = {
   removing: {
     title: (name) => `Supprimer ${name} ?`,
     text: 'La machine disparaît de cet ordinateur avec tout ce qu’elle contient, pour de bon :',
+    containers: (count, running, names) => (count === 0 ? 'elle n’a pas de conteneur' : `${count === 1 ? 'son conteneur' : `ses ${count} conteneurs`}, dont ${running} en marche : ${names}`),
     losses: ['ses conteneurs, en marche ou non', 'ses images et son cache de construction', 'ses volumes et leurs données', 'ses clés, ses certificats et son contexte Docker'],
     type: (name) => `Tapez ${name} pour confirmer`,
     button: 'Supprimer la machine',

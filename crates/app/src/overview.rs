@@ -115,7 +115,7 @@ impl Overview {
         let unreadable = row.driver.is_none();
         let can = match row.state.as_str() {
             _ if !named => Vec::new(),
-            _ if unreadable => vec![Verb::Remove],
+            _ if unreadable || !self.has_power(&row) => vec![Verb::Remove],
             "Running" | "Timeout" => vec![Verb::Stop, Verb::Restart, Verb::Kill, Verb::Remove],
             "Stopped" => vec![Verb::Start, Verb::Remove],
             "Paused" => vec![Verb::Restart, Verb::Kill, Verb::Remove],
@@ -124,6 +124,14 @@ impl Overview {
         };
         let env_line = row.url.is_some().then(|| self.app.env_line(&row.name));
         Card { row, can, unreadable, env_line, usage }
+    }
+}
+
+impl Overview {
+    /// Whether its driver starts and stops machines; one that this program does not know removes them at least.
+    fn has_power(&self, row: &Row) -> bool {
+        let driver = row.driver.as_deref().and_then(|name| self.app.driver(name).ok());
+        driver.is_some_and(|driver| driver.capabilities().power)
     }
 }
 
@@ -183,6 +191,18 @@ mod tests {
         let seen: Vec<_> = cards.iter().map(|card| (card.row.name.as_str(), card.can.as_slice())).collect();
         assert_eq!(seen, [("no name", &[][..]), ("torn", &[Verb::Remove][..])]);
         assert!(cards.iter().all(|card| card.unreadable && card.env_line.is_none() && card.row.error.is_some()));
+    }
+
+    #[tokio::test]
+    async fn a_machine_of_an_unknown_driver_can_be_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = app(folder.path());
+        for (name, driver) in [("here", "qemu"), ("there", "elsewhere")] {
+            app.store.save(&crate::store::remains(&name.parse().unwrap(), driver)).unwrap();
+        }
+        let cards = Overview::new(app).look().await.unwrap();
+        let seen: Vec<_> = cards.iter().map(|card| (card.row.name.as_str(), card.can.as_slice())).collect();
+        assert_eq!(seen, [("here", &[Verb::Start, Verb::Remove][..]), ("there", &[Verb::Remove][..])]);
     }
 
     #[test]
