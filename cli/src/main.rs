@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod confirm;
 mod dispatch;
+mod engine_arguments;
 mod outcome;
 mod progress;
 mod sizes;

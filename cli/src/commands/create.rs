@@ -5,8 +5,9 @@ use std::time::Duration;
 use machine_app::{App, CreateRequest, CreateWords, DriverWords};
 use machine_core::{Code, EngineSource, EngineSpec, Error, Result};
 
-use crate::arguments::{self, Create, EngineSettings};
+use crate::arguments::Create;
 use crate::confirm::confirmed;
+use crate::engine_arguments::{self, EngineSettings};
 use crate::progress::{Manner, took};
 
 pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
@@ -56,8 +57,8 @@ fn make(app: &App, request: &CreateRequest, manner: Manner) -> Result<i32> {
 
 fn words(create: Create) -> Result<CreateWords> {
     let source = create.engine_source.map(|source| match source {
-        arguments::EngineSource::Docker => EngineSource::Docker,
-        arguments::EngineSource::Distro => EngineSource::Distro,
+        engine_arguments::EngineSource::Docker => EngineSource::Docker,
+        engine_arguments::EngineSource::Distro => EngineSource::Distro,
     });
     Ok(CreateWords {
         name: create.name.parse()?,

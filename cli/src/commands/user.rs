@@ -4,8 +4,8 @@ use machine_app::App;
 use machine_core::Result;
 use serde_json::json;
 
-use crate::arguments::User;
 use crate::confirm::confirmed;
+use crate::engine_arguments::User;
 use crate::outcome::{Format, print_json};
 use crate::progress::Manner;
 use crate::table;

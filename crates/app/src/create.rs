@@ -147,7 +147,8 @@ impl App {
         let host = options.address.clone();
         let shown = machine_ssh::blocking(move || {
             let address = machine_generic::resolve(&options.address, options.ssh_port)?;
-            Ok(machine_ssh::Session::shown_host_key(address, HOST_KEY_LIMIT)?)
+            machine_ssh::Session::shown_host_key(address, HOST_KEY_LIMIT)
+                .map_err(|error| Error::from(error).hint(machine_generic::UNREACHABLE))
         });
         let key = shown.await.map_err(|error| error.with_code(Code::PreCreate))?;
         Ok(Some(UnconfirmedHost { host, key }))

@@ -16,6 +16,8 @@ use crate::options::{GenericOptions, resolve};
 
 /// The copy of the user's key in the machine's folder.
 const KEY: &str = "id_generic";
+/// What to do about a host that does not answer.
+pub const UNREACHABLE: &str = "check --generic-ip-address and --generic-ssh-port; sshd has to run there, and firewalls on the way have to let it through";
 /// How long the host may take to let us in.
 const LOGIN: Duration = Duration::from_secs(30);
 /// How long a look at it may take.
@@ -96,7 +98,7 @@ impl Driver for GenericDriver {
                 }
                 ConnectFailure::HostKey => Error::new(Code::HostKey, error.error.to_string())
                     .hint("something else answers at that address, or --generic-host-key is not the host's"),
-                _ => error.error,
+                _ => error.error.hint(UNREACHABLE),
             })
         })
         .await

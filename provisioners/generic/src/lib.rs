@@ -6,5 +6,5 @@
 mod driver;
 mod options;
 
-pub use driver::GenericDriver;
+pub use driver::{GenericDriver, UNREACHABLE};
 pub use options::{GenericOptions, resolve};

@@ -46,7 +46,9 @@ impl GenericOptions {
                 .hint("`machine create -d generic --generic-ip-address ADDRESS --generic-ssh-key FILE NAME`")
         })?;
         if options.ssh_port == 0 || options.engine_port == 0 || options.ssh_port == options.engine_port {
-            return Err(Error::new(Code::Usage, "the ports of sshd and of the engine must be two, and not 0"));
+            let wrong = "the ports of sshd and of the engine must be two, and not 0";
+            return Err(Error::new(Code::Usage, wrong)
+                .hint("--generic-ssh-port is 22 and --generic-engine-port 2376 when not said"));
         }
         Ok(options)
     }

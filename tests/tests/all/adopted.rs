@@ -263,6 +263,7 @@ fn what_stands_in_the_way_of_a_login_is_found_before_anything_is_made() {
     refused(&|words| set(words, "--generic-host-key", wrong), 3, "is not the pinned one");
     refused(&|words| set(words, "--generic-host-key", "nonsense"), 2, "is not a host key");
     refused(&|words| set(words, "--generic-ssh-port", "7"), 3, "cannot connect");
+    refused(&|words| set(words, "--generic-ssh-port", "9"), 2, "must be two");
     refused(&|words| set(words, "--generic-ip-address", ""), 3, "nobody knows an address");
     refused(&|words| words.extend(["--accelerator".into(), "tcg".into()]), 2, "belong to the driver \"qemu\"");
     refused(&|words| words.extend(["--docker-user".into(), "Not A Name".into()]), 2, "invalid user name");

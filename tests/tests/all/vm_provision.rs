@@ -205,7 +205,7 @@ fn changed_settings_restart_the_engine_once_under_running_containers(scene: &Sce
     let info = docker(scene, "dev", "docker info --format '{{json .Labels}} {{json .RegistryConfig.Mirrors}}'");
     assert_eq!(info.ok().line(), r#"["provider=qemu","room=b"] ["http://127.0.0.1:5555/"]"#);
     slowly(scene, ["set", "dev", "--engine-registry-mirror", ""]).ok();
-    assert_eq!(docker(scene, "dev", "docker info --format '{{json .RegistryConfig.Mirrors}}'").ok().line(), "[]");
+    assert_eq!(docker(scene, "dev", "docker info --format '{{json .RegistryConfig.Mirrors}}'").ok().line(), "null");
     slowly(scene, ["set", "dev", "--engine-label", "nonsense"]).exits(2).fails_clearly();
 
     // What the engine itself would refuse is found out before the one that runs is stopped.
