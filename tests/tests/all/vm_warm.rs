@@ -27,6 +27,15 @@ fn states(scene: &Scene) -> Vec<PathBuf> {
     warm.map(|state| root.join(state["key"].as_str().unwrap())).collect()
 }
 
+/// A program that runs the computer's QEMU and is not the same file.
+fn another_qemu(scene: &Scene) -> PathBuf {
+    let other = scene.path("qemu-system-x86_64");
+    let real = find_program("qemu-system-x86_64");
+    fs::write(&other, format!("#!/bin/sh\nexec {} \"$@\"\n", real.display())).unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
+    other
+}
+
 fn contains(haystack: &[u8], needle: &str) -> bool {
     haystack.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
@@ -103,17 +112,26 @@ fn vm_machines_that_begin_from_one_state_are_different_machines() {
 #[test]
 fn vm_a_warm_state_that_cannot_be_used_ends_in_a_boot_and_is_gone() {
     let mut scene = Scene::real();
-    // One is needed, whoever made it.
-    create(&scene, "first");
+    // The supervisor dies while it saves: nothing of it is taken for a state, and the same creation comes to its end.
+    scene.run("image prune").ok();
+    let cache = scene.images().join(".warm");
+    let half = || {
+        let found = fs::read_dir(&cache).into_iter().flatten().flatten().map(|entry| entry.path().join("state"));
+        found.into_iter().find(|state| state.exists())
+    };
+    let creating = scene.command(["create", "--cpus", "2", "--memory", "1g", "first"]).limit(BOOT).start();
+    until("the save to begin", BOOT, half);
+    scene.supervisor("first").kill();
+    let _it_lost_its_supervisor: Run = creating.finish();
+    let run = scene.command(["create", "--cpus", "2", "--memory", "1g", "first"]).limit(BOOT).run();
+    run.ok();
+    docker(&scene, "first", "docker info").ok();
     scene.run("rm -y first").ok();
+    scene.nothing_is_left_of("first");
     let state = states(&scene).into_iter().next().unwrap().join("state");
 
     // Another QEMU, though of the same version, is another shape.
-    let other = scene.path("qemu-system-x86_64");
-    let real = find_program("qemu-system-x86_64");
-    fs::write(&other, format!("#!/bin/sh\nexec {} \"$@\"\n", real.display())).unwrap();
-    fs::set_permissions(&other, fs::Permissions::from_mode(0o755)).unwrap();
-    scene.set("MACHINE_QEMU", &other);
+    scene.set("MACHINE_QEMU", another_qemu(&scene));
     let creating = scene.command(["create", "--cpus", "2", "--memory", "1g", "boots"]).limit(BOOT).start();
     let how = until("its beginning", Duration::from_secs(60), || {
         Some(beginning(&scene, "boots")).filter(|how| !how.is_empty())
@@ -204,6 +222,16 @@ fn vm_a_suspended_machine_goes_on_where_it_was_whatever_dies_meanwhile() {
         slowly(&scene, "start dev").ok();
     }
     goes_on(&scene, "after the supervisor died while resuming");
+
+    // Another QEMU, though of the same version: it boots, and says so.
+    slowly(&scene, "suspend dev").ok();
+    let other = another_qemu(&scene);
+    let mut starting = scene.command(["start", "dev"]).limit(BOOT);
+    starting = starting.env("MACHINE_QEMU", &other);
+    starting.run().ok().says("its suspended state could not be used").says("have changed since");
+    assert_eq!(docker(&scene, "dev", "docker images -q box | wc -l").ok().line(), "1");
+    slowly(&scene, "stop dev").ok();
+    slowly(&scene, "start dev").ok();
 
     // A state that is cut short: it boots, and says so; what was on the disks is there.
     slowly(&scene, "suspend dev").ok();

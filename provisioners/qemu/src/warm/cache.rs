@@ -30,13 +30,15 @@ pub(crate) const LIMIT: u64 = 4 << 30;
 const PATIENCE: u32 = 2;
 /// The form of `entry.json`.
 const SCHEMA: u32 = 1;
-/// A half state that was not touched for so long is nobody's.
-const LONGEST_SAVE: Duration = Duration::from_secs(3600);
+/// A half state that nobody holds and that was not touched for so long is nobody's.
+const UNTOUCHED: Duration = Duration::from_secs(30);
 /// The files of a state.
 const STATE: &str = "state";
 const OS_DISK: &str = "os.qcow2";
 const DATA_DISK: &str = "data.qcow2";
 const ENTRY: &str = "entry.json";
+/// The lock of one that is being made.
+const HELD: &str = "held";
 
 /// The cache in one folder.
 #[derive(Clone, Debug)]
@@ -94,6 +96,7 @@ pub(crate) struct NewState {
     folder: TempDir,
     shape: Shape,
     root: PathBuf,
+    held: File,
 }
 
 impl WarmStates {
@@ -179,7 +182,8 @@ impl WarmStates {
             .prefix(".new-")
             .tempdir_in(&self.root)
             .context(|| format!("cannot make a folder in {}", self.root.display()))?;
-        Ok(NewState { folder, shape: shape.clone(), root: self.root.clone() })
+        let held = hold(folder.path()).context(|| format!("cannot lock {}", folder.path().display()))?;
+        Ok(NewState { folder, shape: shape.clone(), root: self.root.clone(), held })
     }
 
     /// Removes the least recently used until all fit.
@@ -234,7 +238,7 @@ impl WarmStates {
         for name in self.names().into_iter().filter(|name| name.starts_with(".new-")) {
             let path = self.root.join(name);
             let newest = newest_in(&path).and_then(|time| time.elapsed().ok());
-            if newest.is_some_and(|age| age > LONGEST_SAVE) {
+            if newest.is_some_and(|age| age > UNTOUCHED) && hold(&path).is_ok() {
                 let _it_is_tried_again_the_next_time = fs::remove_dir_all(&path);
             }
         }
@@ -305,11 +309,21 @@ impl NewState {
             // Somebody was faster.
             return Ok(());
         }
+        // Windows renames no folder in which a file is open.
+        drop(self.held);
+        gone(fs::remove_file(folder.join(HELD))).context(failed)?;
         fs::rename(folder, &target).context(failed)?;
         // What the guard would remove has moved.
         let _ = self.folder.keep();
         states.make_room(&self.shape.key)
     }
+}
+
+/// Holds a state that is being made: the system lets go of it with the process.
+fn hold(folder: &Path) -> std::io::Result<File> {
+    let file = machine_files::open_lock(&folder.join(HELD))?;
+    file.try_lock().map_err(std::io::Error::from)?;
+    Ok(file)
 }
 
 fn row(folder: &Path) -> Option<WarmRow> {
@@ -421,6 +435,24 @@ mod tests {
         drop(used);
         assert_eq!(disks.states.remove(|_| true).unwrap().len(), 1);
         assert!(disks.states.list().is_empty());
+    }
+
+    #[test]
+    fn what_a_killed_save_left_is_swept_and_one_under_way_is_not() {
+        let disks = Disks::new();
+        let under_way = disks.states.begin(&shape("a")).unwrap();
+        let left = disks.path("warm/.new-left");
+        fs::create_dir(&left).unwrap();
+        fs::write(left.join(STATE), "half").unwrap();
+        let old = SystemTime::now() - 2 * UNTOUCHED;
+        for path in [left.join(STATE), left.clone(), under_way.folder.path().join(HELD), under_way.folder.path().into()]
+        {
+            File::open(path).unwrap().set_modified(old).unwrap();
+        }
+        disks.save("b", 10);
+        assert!(!left.exists());
+        under_way.keep(&disks.path("os"), &disks.path("data")).unwrap_err();
+        assert!(disks.states.find(&shape("b")).is_some());
     }
 
     #[test]
