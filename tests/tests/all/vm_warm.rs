@@ -14,8 +14,8 @@ use crate::vm_life::{BOOT, create, docker, import_busybox, slowly};
 /// How the last start of a machine began, as its event log tells.
 fn beginning(scene: &Scene, name: &str) -> String {
     let text = fs::read_to_string(scene.folder(name).join("events.jsonl")).unwrap_or_default();
-    let events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let last = events.filter(|event| event["event"] == "beginning").next_back();
+    let mut events = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = events.rfind(|event| event["event"] == "beginning");
     last.and_then(|event| event["how"].as_str().map(str::to_owned)).unwrap_or_default()
 }
 
