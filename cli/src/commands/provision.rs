@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use machine_app::engine::{Outcome, StepState};
-use machine_app::{App, EngineChanges};
+use machine_app::{App, EngineChanges, Upgraded};
 use machine_core::{Code, Error, Result};
 
 use super::create::registry_authorities;
@@ -57,8 +57,13 @@ pub fn upgrade(app: &App, names: &[String], manner: Manner) -> Result<i32> {
     each(app, names, manner, move |app, name, shown| async move {
         let result = app.upgrade(&name, &shown.reporter).await;
         shown.finish(&result);
-        result?;
-        shown.say(&format!("Machine \"{name}\" has the newest engine of its package source."));
+        match result? {
+            Upgraded::Engine => shown.say(&format!("Machine \"{name}\" has the newest engine of its package source.")),
+            Upgraded::Image(image) => shown.say(&format!("Machine \"{name}\" has the system of {image}.")),
+            Upgraded::Newest(image) => shown.say(&format!(
+                "Machine \"{name}\" is made from the newest image here, {image}; `machine image build` builds a newer one."
+            )),
+        }
         Ok(())
     })
 }

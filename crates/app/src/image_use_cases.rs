@@ -153,7 +153,11 @@ impl App {
     fn machines_of(&self, digest: &str) -> Vec<String> {
         let short = &digest[..12.min(digest.len())];
         let uses = |name: &String| match name.parse::<MachineName>().and_then(|name| self.store.load(&name)) {
-            Ok(record) => record.spec.image.is_some_and(|image| image.rsplit('@').next() == Some(short)),
+            // In the middle of an upgrade there are two: the one that is noted, and the one that the driver still works with.
+            Ok(record) => {
+                record.spec.image.is_some_and(|image| image.rsplit('@').next() == Some(short))
+                    || record.driver_state.to_string().contains(digest)
+            }
             Err(_) => true,
         };
         self.store.names().unwrap_or_default().into_iter().filter(uses).collect()

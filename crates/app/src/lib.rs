@@ -31,6 +31,7 @@ mod shell;
 mod ssh_use_cases;
 mod store;
 mod supervise;
+mod upgrade;
 mod users;
 
 pub use action::Action;
@@ -55,4 +56,5 @@ pub use overview::{Card, Overview, Share, Verb};
 pub use provision::EngineChanges;
 pub use shell::Shell;
 pub use ssh_use_cases::SshRequest;
+pub use upgrade::Upgraded;
 pub use users::UserAdded;

@@ -122,7 +122,12 @@ impl App {
             .map_err(|error| error.within(format!("machine {:?} was not suspended", name.as_str())))
     }
 
-    async fn end(&self, record: MachineRecord, deadline: Option<Duration>, reporter: &Reporter) -> Result<Ended> {
+    pub(crate) async fn end(
+        &self,
+        record: MachineRecord,
+        deadline: Option<Duration>,
+        reporter: &Reporter,
+    ) -> Result<Ended> {
         let name = record.name.clone();
         let driver = self.driver(&record.driver)?;
         if !driver.capabilities().power {

@@ -129,7 +129,7 @@ impl App {
         self.provision_locked(&journal, false, limit, reporter).await
     }
 
-    async fn provision_locked(
+    pub(crate) async fn provision_locked(
         &self,
         journal: &Journal<'_>,
         upgrade: bool,
@@ -164,24 +164,6 @@ impl App {
         let cancel = CancelOnDrop::new();
         let work = self.work_over_ssh(&record, endpoints, SSH_LIMIT, reporter, &cancel)?;
         machine_ssh::blocking(move || work.rehearse()).await
-    }
-
-    /// Brings the engine of a running machine to its newest version. Containers, images and volumes stay.
-    ///
-    /// # Errors
-    /// A machine that does not run, one that has its engine in its image, or which step failed and why.
-    pub async fn upgrade(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
-        let _lock = self.lock(name, reporter).await?;
-        let record = Mutex::new(self.running(name).await?);
-        let journal = self.journal(&record, reporter);
-        if !self.is_provisioned_over_ssh(&journal.snapshot())? {
-            return Err(Error::other(format!(
-                "machine {:?} has its engine in its image, which is not upgraded in place",
-                name.as_str()
-            ))
-            .hint("a machine created from a newer image has a newer engine: `machine image build`"));
-        }
-        self.provision_locked(&journal, true, ENGINE_LIMIT, reporter).await.map(drop)
     }
 
     /// Changes settings of a machine's engine. A running one gets them at once, its engine restarts and its containers go on;

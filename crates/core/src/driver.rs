@@ -101,6 +101,17 @@ pub trait Driver: Send + Sync {
             .hint(format!("`machine stop {name}` shuts it down")))
     }
 
+    /// Gives a machine that is off the system of another image; its data stay. Saves its state by the checkpoint itself. After a
+    /// crash, it is called again or a start carries on.
+    ///
+    /// # Errors
+    /// Why it has no such system, or what failed; the machine then has its old one.
+    async fn replace_system(&self, work: Work<'_>, image: &str) -> Result<()> {
+        let _ = image;
+        Err(Error::other(format!("the driver {:?} cannot replace a machine's system", self.name()))
+            .hint(format!("`machine ssh {}` and its package tools can", work.machine.record.name)))
+    }
+
     /// Ends it at once, as pulling the plug would.
     ///
     /// # Errors

@@ -194,6 +194,11 @@ pub(crate) fn os_disk(dir: &Path) -> PathBuf {
     dir.join("os.qcow2")
 }
 
+/// An OS disk that is about to take the place of the present one.
+pub(crate) fn next_os_disk(dir: &Path) -> PathBuf {
+    dir.join("os.next.qcow2")
+}
+
 pub(crate) fn data_disk(dir: &Path) -> PathBuf {
     dir.join("data.qcow2")
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use sha2::Digest as _;
 
 /// A scene with an image store of its own, empty; and the folder of an image that can be imported.
-fn scene() -> (Scene, PathBuf) {
+pub fn scene() -> (Scene, PathBuf) {
     let mut scene = Scene::new();
     scene.set("MACHINE_IMAGE_PATH", scene.path("images"));
     let folder = scene.path("machine-image");

@@ -15,6 +15,7 @@ mod life;
 mod look;
 mod output;
 mod shells;
+mod upgrade;
 mod vm_crash;
 mod vm_kill;
 mod vm_life;

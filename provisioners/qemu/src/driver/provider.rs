@@ -24,7 +24,7 @@ use crate::disk::DiskTool;
 use crate::facts::HostFacts;
 use crate::last_exit::LastExit;
 use crate::log_tail;
-use crate::machine_files::{MachineFiles, data_disk, fresh_mark, os_disk};
+use crate::machine_files::{MachineFiles, data_disk, fresh_mark, gone, next_os_disk, os_disk};
 use crate::probe::Search;
 use crate::qemu_process::QemuProcess;
 use crate::run_file::RunFile;
@@ -148,6 +148,12 @@ impl QemuDriver {
             .context(|| "cannot look for QEMU".into())?
     }
 
+    async fn disk_tool(&self, arch: Arch) -> Result<DiskTool> {
+        self.facts(arch).await?.qemu.map(|qemu| DiskTool::new(qemu.img)).ok_or_else(|| {
+            Error::other("QEMU was not found on this computer").hint("`machine doctor` says how to install it")
+        })
+    }
+
     async fn launch(&self, machine: MachineRef<'_>, presence: &Presence<'_>, adopt_only: bool) -> Result<()> {
         log_tail::rotate(&presence.files.supervisor_log());
         LastExit::forget(machine.dir)?;
@@ -233,9 +239,7 @@ impl Driver for QemuDriver {
         let machine = work.machine;
         let spec = &machine.record.spec;
         let image = (self.config.image)(spec.image.as_deref().unwrap_or(OWN_IMAGE))?;
-        let tool = self.facts(image.arch).await?.qemu.map(|qemu| DiskTool::new(qemu.img)).ok_or_else(|| {
-            Error::other("QEMU was not found on this computer").hint("`machine doctor` says how to install it")
-        })?;
+        let tool = self.disk_tool(image.arch).await?;
         let earlier = DriverState::of(machine.record);
         let state = DriverState::new(earlier, image.digest, image.disk);
         work.checkpoint.save("disks", &state.to_value()?)?;
@@ -265,6 +269,7 @@ impl Driver for QemuDriver {
         }
         let launched = running.is_none() && !presence.is_supervised();
         if launched {
+            put_next_system_in_place(&mut state, work)?;
             if let Some(missing) = [os_disk(machine.dir), data_disk(machine.dir)].iter().find(|disk| !disk.exists()) {
                 return Err(Error::new(Code::NotFound, format!("the machine's disk {} is gone", missing.display())));
             }
@@ -320,6 +325,21 @@ impl Driver for QemuDriver {
         work.reporter.info("its supervisor did not stop it: ending it by force");
         self.kill(work).await?;
         Ok(true)
+    }
+
+    async fn replace_system(&self, work: Work<'_>, image: &str) -> Result<()> {
+        let machine = work.machine;
+        let mut state = DriverState::required(machine.record)?;
+        let image = (self.config.image)(image)?;
+        let tool = self.disk_tool(image.arch).await?;
+        let next = next_os_disk(machine.dir);
+        gone(std::fs::remove_file(&next)).context(|| format!("cannot remove {}", next.display()))?;
+        tool.create_overlay(&image.disk, &image.format, &next).await?;
+        state.image_digest = image.digest;
+        state.base_disk = image.disk;
+        state.replace_system = true;
+        work.checkpoint.save("system", &state.to_value()?)?;
+        put_next_system_in_place(&mut state, work)
     }
 
     async fn suspend(&self, work: Work<'_>) -> Result<()> {
@@ -404,6 +424,22 @@ impl Driver for QemuDriver {
             machine: machine.record.name.to_string(),
         }
     }
+}
+
+/// Completes what [`Driver::replace_system`] noted, whoever was interrupted in between.
+fn put_next_system_in_place(state: &mut DriverState, work: Work<'_>) -> Result<()> {
+    if !state.replace_system {
+        return Ok(());
+    }
+    let (next, present) = (next_os_disk(work.machine.dir), os_disk(work.machine.dir));
+    // Not there any more: that was done, and only the note of it is missing.
+    if next.exists() {
+        std::fs::rename(&next, &present)
+            .and_then(|()| machine_files::sync_folder(work.machine.dir))
+            .context(|| format!("cannot put {} in place", next.display()))?;
+    }
+    state.replace_system = false;
+    work.checkpoint.save("system", &state.to_value()?)
 }
 
 /// A supervisor that is only just adopting a machine does not speak for it yet: what the last one noted is still true.

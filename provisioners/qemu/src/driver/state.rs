@@ -18,6 +18,9 @@ pub(crate) struct DriverState {
     pub(crate) image_digest: String,
     /// That disk file, as the overlay names it.
     pub(crate) base_disk: PathBuf,
+    /// A new OS disk on that image is made and has to be put in place of the present one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) replace_system: bool,
     /// The ports of the last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) ports: Option<Ports>,
@@ -28,7 +31,7 @@ impl DriverState {
     /// whatever the first attempt left running is found.
     pub(crate) fn new(earlier: Option<Self>, digest: String, base_disk: PathBuf) -> Self {
         let token = earlier.map_or_else(|| Uuid::new_v4().to_string(), |earlier| earlier.token);
-        Self { token, image_digest: digest, base_disk, ports: None }
+        Self { token, image_digest: digest, base_disk, replace_system: false, ports: None }
     }
 
     /// What the record keeps; `None` for a machine of which nothing was made yet, or whose state cannot be understood.
