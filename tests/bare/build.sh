@@ -56,6 +56,7 @@ chroot "$root" systemctl --quiet enable systemd-networkd systemd-resolved
 # Under emulation these take minutes: profiles of programs that are not there, and a disk that is thrown away kept safe.
 chroot "$root" systemctl --quiet mask apparmor.service
 # Downloaded here, installed there.
+APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get clean
 APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq --yes --download-only --no-install-recommends install \
     docker.io docker-cli docker-compose docker-buildx
 echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/90-tests"

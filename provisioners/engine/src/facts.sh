@@ -60,7 +60,9 @@ for name in http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
     [ -n "$value" ] && say proxy "$name=$value"
 done
 
-if has cloud-init; then
+# The program is slow to ask; it leaves this file when it is done, and where that tells of no errors all is said.
+if grep -qs '"errors": \[\]' /run/cloud-init/result.json; then say cloud_init "done"
+elif has cloud-init; then
     say cloud_init "$(cloud-init status 2>/dev/null | sed -n 's/^status: *//p')"
 fi
 
@@ -71,16 +73,17 @@ if has dockerd; then
     if has dpkg-query; then say engine_package "$(dpkg-query -S "$path" 2>/dev/null | sed -n '1s/:.*//p')"
     elif has rpm; then say engine_package "$(rpm -qf --qf '%{NAME}' "$path" 2>/dev/null)"; fi
 fi
-has docker && docker --version 2>/dev/null | grep -qi podman && say podman 1
+docker=$(docker --version 2>/dev/null)
+case $docker in *[Pp]odman*) say podman 1 ;; esac
 if [ -d /run/systemd/system ]; then
     systemctl show -p ExecStart docker.service 2>/dev/null | sed -n 's/^ExecStart=\(.*\)/\1/p' | fact exec_start
     systemctl cat docker.socket >/dev/null 2>&1 && say docker_socket 1
     systemctl is-active --quiet docker.service && say engine_runs 1
 fi
 getent group docker 2>/dev/null | fact docker_group
-if has docker && ! docker --version 2>/dev/null | grep -qi podman; then
-    [ "$(root docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null)" = active ] && say swarm 1
-fi
+case $docker in
+    Docker*) [ "$(root docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null)" = active ] && say swarm 1 ;;
+esac
 for pair in daemon_json:/etc/docker/daemon.json ours:/etc/docker/machine.json; do
     file=${pair#*:}
     if [ -e "$file" ] || root test -e "$file"; then

@@ -176,7 +176,7 @@ fn with_machines(context: &mut Context, output: &mut Output) -> Result<Outcome> 
         .args([WITH_MACHINES, "--", "--test-threads=1"])
         .env("MACHINE_TEST_IMAGE", folder)
         .env("MACHINE_TEST_BARE", bare);
-    test.limit_minutes(40).run(output).map(|()| Outcome::Done)
+    test.limit_minutes(60).run(output).map(|()| Outcome::Done)
 }
 
 fn for_other_systems(_: &mut Context, output: &mut Output) -> Result<Outcome> {
