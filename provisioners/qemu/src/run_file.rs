@@ -55,6 +55,9 @@ pub struct RunFile {
     /// What its state is good for when it is saved; none: it cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_key: Option<String>,
+    /// Its guest service can be asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub channel: bool,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// QEMU's monitor.
@@ -105,6 +108,7 @@ mod tests {
             cpu_model: Some("max".into()),
             awaits_identity: false,
             state_key: None,
+            channel: false,
             warnings: vec!["slow mode".into()],
             qmp_socket: "/run/q".into(),
             control_socket: "/run/c".into(),

@@ -88,13 +88,14 @@ impl Supervisor<'_> {
                 process.end().await?;
                 Ok(Attended::NotWarm(reason))
             }
+            // QEMU ends itself when it cannot load a state: no accelerator's fault.
+            Up::Exited(exited) if run.started.is_some_and(|started| started.beginning.is_loaded()) => {
+                let ended = self.ended_by_itself(exited, monitor, None, run).await;
+                Ok(Attended::NotWarm(ended.exit.reason))
+            }
             Up::Exited(exited) => match self.blame_accelerator(exited, run) {
                 Some(reason) => Ok(Attended::BadAccelerator(reason)),
-                None => {
-                    let ended = self.ended_by_itself(exited, monitor, None, run).await;
-                    let warm = run.started.is_some_and(|started| started.beginning.is_loaded());
-                    Ok(if warm { Attended::NotWarm(ended.exit.reason) } else { Attended::Over(ended) })
-                }
+                None => Ok(Attended::Over(self.ended_by_itself(exited, monitor, None, run).await)),
             },
         }
     }
@@ -309,7 +310,7 @@ impl Supervisor<'_> {
 async fn somebody(hands: &Hands<'_>, run: Run<'_>, notices: &Notices) -> Result<()> {
     match run.started.map(|started| started.beginning) {
         Some(Beginning::Warm(_, saved)) => hands.go_on_from(saved).await,
-        Some(Beginning::Resume(suspended)) => hands.resume(suspended).await,
+        Some(Beginning::Resume(suspended, channel)) => hands.resume(suspended, *channel).await,
         Some(Beginning::Template(shape)) => {
             let Some(warm) = &hands.config.warm else { return Ok(()) };
             if let Some(why) = hands.become_somebody(shape, &warm.states).await? {

@@ -52,8 +52,8 @@ pub(super) enum Beginning {
     Template(Shape),
     /// It goes on from a warm state.
     Warm(Shape, Arc<SavedState>),
-    /// It goes on from where it was suspended.
-    Resume(Suspended),
+    /// It goes on from where it was suspended; whether there is a guest service to tell the time to.
+    Resume(Suspended, bool),
 }
 
 impl Beginning {
@@ -85,13 +85,13 @@ impl Beginning {
 
     /// Whether the guest was the machine before.
     pub(super) fn is_resumed(&self) -> bool {
-        matches!(self, Self::Resume(_))
+        matches!(self, Self::Resume(..))
     }
 
     /// The shape, where one is in play.
     pub(super) fn shape(&self) -> Option<&Shape> {
         match self {
-            Self::Boot | Self::Resume(_) => None,
+            Self::Boot | Self::Resume(..) => None,
             Self::Template(shape) | Self::Warm(shape, _) => Some(shape),
         }
     }
@@ -101,7 +101,7 @@ impl Beginning {
         match self {
             Self::Boot => {}
             Self::Template(_) => make_anonymous(&mut plan.arguments, &config.token),
-            Self::Warm(..) | Self::Resume(_) => plan.arguments.extend(["-S", "-incoming", "defer"].map(str::to_owned)),
+            Self::Warm(..) | Self::Resume(..) => plan.arguments.extend(["-S", "-incoming", "defer"].map(str::to_owned)),
         }
         plan
     }
@@ -122,7 +122,7 @@ impl Beginning {
                 return tool.grow(&data_disk, config.disk_mib).await;
             }
             // The disks of a machine that was suspended are its own; they are not made.
-            Self::Resume(_) => return Ok(()),
+            Self::Resume(..) => return Ok(()),
             Self::Boot => config.disk_mib,
             Self::Template(_) => TEMPLATE_DISK_MIB,
         };
@@ -187,7 +187,7 @@ impl Hands<'_> {
     }
 
     /// Fills QEMU from the machine's own saved state, which is then never used again.
-    pub(super) async fn resume(&self, suspended: &Suspended) -> Result<()> {
+    pub(super) async fn resume(&self, suspended: &Suspended, channel: bool) -> Result<()> {
         self.say("going on where it was suspended");
         let dir = self.config.dir.clone();
         let checked = tokio::task::spawn_blocking({
@@ -200,7 +200,7 @@ impl Hands<'_> {
         self.qmp.execute("cont", json!({})).await?;
         // The time, and what changed on the seed disk meanwhile. A vendor's image has nobody to tell: its own clock service
         // notices sooner or later.
-        if let Err(error) = self.identify().await {
+        if channel && let Err(error) = self.identify().await {
             tracing::warn!(%error, "the guest was not told the time");
         }
         Ok(())
@@ -306,7 +306,7 @@ pub(super) fn event(beginning: &Beginning, why: Option<&str>) -> Value {
         Beginning::Boot => "boot",
         Beginning::Template(_) => "boot that leaves a warm state",
         Beginning::Warm(..) => "warm state",
-        Beginning::Resume(_) => "suspended state",
+        Beginning::Resume(..) => "suspended state",
     };
     json!({ "how": how, "shape": beginning.shape(), "because": why })
 }

@@ -65,6 +65,8 @@ pub(super) struct Started<'a> {
     pub(super) beginning: &'a Beginning,
     /// What its state is good for when it is saved.
     pub(super) state_key: Option<String>,
+    /// Its guest service can be asked.
+    pub(super) channel: bool,
     /// What was tried before this and seemed not to work, and why.
     pub(super) blamed: Option<&'a (Accelerator, String)>,
 }
@@ -159,7 +161,9 @@ impl<'a> Supervisor<'a> {
             let proved = verdicts.about(plan.accelerator, &facts).is_some_and(|verdict| verdict.works);
             let state_key = state_key(&base, &plan);
             let (beginning, why) = match suspended.take() {
-                Some(saved) if state_key.as_ref() == Ok(&saved.key) => (Beginning::Resume(saved), None),
+                Some(saved) if state_key.as_ref() == Ok(&saved.key) => {
+                    (Beginning::Resume(saved, image.channel.is_some()), None)
+                }
                 Some(_) => {
                     lost = Some("QEMU, this computer or the machine's settings have changed since".to_owned());
                     (Beginning::Boot, None)
@@ -202,6 +206,7 @@ impl<'a> Supervisor<'a> {
                 proved,
                 beginning: &beginning,
                 state_key: state_key.ok(),
+                channel: image.channel.is_some(),
                 blamed: blamed.as_ref(),
             };
             let reason = match self.start(&started).await? {
@@ -303,6 +308,7 @@ impl<'a> Supervisor<'a> {
         let mut file = self.run_file(process.identity(), Some(plan));
         file.awaits_identity = started.beginning.awaits_identity();
         file.state_key.clone_from(&started.state_key);
+        file.channel = started.channel;
         let attended = match file.write(&config.dir) {
             Ok(()) => self.attend(&mut process, file, run).await,
             Err(error) => Err(error),
@@ -350,6 +356,7 @@ impl<'a> Supervisor<'a> {
             cpu_model: plan.map(|plan| plan.cpu_model.clone()),
             awaits_identity: false,
             state_key: None,
+            channel: false,
             warnings: plan.map(|plan| plan.warnings.clone()).unwrap_or_default(),
             qmp_socket: self.config.files.qmp_socket(),
             control_socket: self.config.files.control_socket(),

@@ -67,7 +67,9 @@ impl Supervisor<'_> {
                 .hint(format!("`machine stop {}` shuts it down", config.machine)));
         };
         self.say("writing everything to the disks");
-        if let Err(error) = Channel::at(config.files.channel_socket()).ask(Request::Flush, FLUSH).await {
+        if run.channel
+            && let Err(error) = Channel::at(config.files.channel_socket()).ask(Request::Flush, FLUSH).await
+        {
             // What is not on the disks is in the memory that is saved.
             tracing::info!(%error, "the guest did not write everything to its disks first");
         }
