@@ -209,6 +209,7 @@ mod tests {
 
     use super::*;
 
+    #[cfg(unix)]
     #[test]
     fn the_script_itself_tells_the_facts_of_the_computer_that_runs_the_tests() {
         let output = std::process::Command::new("sh").arg("-c").arg(SCRIPT).output().unwrap();

@@ -63,6 +63,10 @@ pub fn resolve(host: &str, port: u16) -> Result<SocketAddr> {
     let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
     let unknown =
         || Error::other(format!("nobody knows an address of the host {host:?}")).hint("check --generic-ip-address");
+    if bare.trim().is_empty() {
+        // Windows takes it for this computer.
+        return Err(unknown());
+    }
     let mut found: Vec<SocketAddr> =
         (bare, port).to_socket_addrs().map_err(|error| unknown().because(error))?.collect();
     found.sort_by_key(SocketAddr::is_ipv6);

@@ -66,6 +66,7 @@ fn every_distribution_has_its_plan() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn every_script_of_every_plan_is_one_that_a_shell_can_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/plan/os-release");

@@ -93,10 +93,11 @@ pub(crate) struct SavedState {
 
 /// A state that is being made; without [`NewState::keep`] it leaves nothing.
 pub(crate) struct NewState {
+    // Let go of before the folder is removed: Windows removes no file that is open.
+    held: File,
     folder: TempDir,
     shape: Shape,
     root: PathBuf,
-    held: File,
 }
 
 impl WarmStates {
@@ -360,7 +361,8 @@ pub(crate) fn facts_of(path: &Path) -> std::io::Result<FileFacts> {
 
 fn newest_in(folder: &Path) -> Option<SystemTime> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| entry.metadata().ok());
-    entries.chain(fs::metadata(folder)).filter_map(|facts| facts.modified().ok()).max()
+    let newest = entries.filter_map(|facts| facts.modified().ok()).max();
+    newest.or_else(|| fs::metadata(folder).ok()?.modified().ok())
 }
 
 #[cfg(test)]
@@ -445,9 +447,8 @@ mod tests {
         fs::create_dir(&left).unwrap();
         fs::write(left.join(STATE), "half").unwrap();
         let old = SystemTime::now() - 2 * UNTOUCHED;
-        for path in [left.join(STATE), left.clone(), under_way.folder.path().join(HELD), under_way.folder.path().into()]
-        {
-            File::open(path).unwrap().set_modified(old).unwrap();
+        for path in [left.join(STATE), under_way.folder.path().join(HELD)] {
+            File::options().append(true).open(path).unwrap().set_modified(old).unwrap();
         }
         disks.save("b", 10);
         assert!(!left.exists());

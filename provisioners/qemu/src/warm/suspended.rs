@@ -58,7 +58,8 @@ impl Suspended {
         let failed = || format!("cannot keep the state of the machine in {}", dir.display());
         let new = unfinished(dir);
         let file = facts_of(&new).context(failed)?;
-        File::open(&new).and_then(|file| file.sync_all()).context(failed)?;
+        // For writing: Windows brings nothing onto the disk for a reader.
+        File::options().append(true).open(&new).and_then(|file| file.sync_all()).context(failed)?;
         fs::rename(&new, state(dir)).context(failed)?;
         let suspended = Self { schema: SCHEMA, key, accelerator, at: Timestamp::now(), file };
         json_file::write(&note(dir), &suspended)?;
