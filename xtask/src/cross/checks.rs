@@ -56,6 +56,9 @@ pub fn run(options: &Options, output: &mut Output) -> Result<String> {
         if !options.package.is_empty() {
             return Ok(());
         }
+        // Tauri insists on the folder of the front end, whatever is in it.
+        let front_end = crate::places::root()?.join("ui").join("dist").join("app");
+        crate::places::make_folder(&front_end)?;
         let clippy = toolchain.cargo(target, "clippy")?.args(["--no-default-features", "--package", DESKTOP]);
         clippy.args(["--", "-D", "warnings"]).limit_minutes(20).run(output)
     };
