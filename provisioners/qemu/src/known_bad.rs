@@ -32,7 +32,7 @@ pub struct KnownBad {
     pub remedy: Remedy,
     /// What the user can do; none where the remedy costs nothing and nobody needs to know.
     pub advice: Option<&'static str>,
-    accelerator: Accelerator,
+    accelerator: Option<Accelerator>,
     qemu_from: Option<Version>,
     qemu_before: Option<Version>,
     host_os: Option<HostOs>,
@@ -62,7 +62,7 @@ const ANYTHING: KnownBad = KnownBad {
     source: "",
     remedy: Remedy::Upgrade,
     advice: None,
-    accelerator: Accelerator::Tcg,
+    accelerator: None,
     qemu_from: None,
     qemu_before: None,
     host_os: None,
@@ -85,7 +85,7 @@ pub const KNOWN_BAD: &[KnownBad] = &[
             "the instruction is hidden from the guest, so programs that insist on x86-64-v2 will not run in it: install QEMU 8.0 or \
              later (Debian 12 has 10.0 in bookworm-backports)",
         ),
-        accelerator: Accelerator::Tcg,
+        accelerator: Some(Accelerator::Tcg),
         qemu_before: Some(Version::new(8, 0, 0)),
         guest: Some(Arch::Amd64),
         guest_kernel_from: Some(Version::new(6, 2, 0)),
@@ -98,36 +98,15 @@ pub const KNOWN_BAD: &[KnownBad] = &[
                  feature support, dirty memory tracking support, and XSAVE/XRSTOR support\"); not tried here",
         remedy: Remedy::Boot,
         advice: None,
-        accelerator: Accelerator::Whpx,
+        accelerator: Some(Accelerator::Whpx),
         ..ANYTHING
     },
     KnownBad {
-        id: "tcg-states-in-files",
+        id: "states-in-files",
         what: "QEMU saves states to plain files since 8.2",
         source: "`file:` among the URIs of migration, QEMU 8.2 (https://wiki.qemu.org/ChangeLog/8.2)",
         remedy: Remedy::Boot,
         advice: None,
-        accelerator: Accelerator::Tcg,
-        qemu_before: Some(Version::new(8, 2, 0)),
-        ..ANYTHING
-    },
-    KnownBad {
-        id: "kvm-states-in-files",
-        what: "QEMU saves states to plain files since 8.2",
-        source: "`file:` among the URIs of migration, QEMU 8.2 (https://wiki.qemu.org/ChangeLog/8.2)",
-        remedy: Remedy::Boot,
-        advice: None,
-        accelerator: Accelerator::Kvm,
-        qemu_before: Some(Version::new(8, 2, 0)),
-        ..ANYTHING
-    },
-    KnownBad {
-        id: "hvf-states-in-files",
-        what: "QEMU saves states to plain files since 8.2",
-        source: "`file:` among the URIs of migration, QEMU 8.2 (https://wiki.qemu.org/ChangeLog/8.2)",
-        remedy: Remedy::Boot,
-        advice: None,
-        accelerator: Accelerator::Hvf,
         qemu_before: Some(Version::new(8, 2, 0)),
         ..ANYTHING
     },
@@ -137,7 +116,7 @@ pub const KNOWN_BAD: &[KnownBad] = &[
         source: "https://github.com/lima-vm/lima/issues/4880",
         remedy: Remedy::Upgrade,
         advice: Some("install QEMU 11.1.1 or later"),
-        accelerator: Accelerator::Tcg,
+        accelerator: Some(Accelerator::Tcg),
         qemu_from: Some(Version::new(11, 0, 0)),
         qemu_before: Some(Version::new(11, 0, 1)),
         host_os: Some(HostOs::Windows),
@@ -150,7 +129,7 @@ pub const KNOWN_BAD: &[KnownBad] = &[
         // QEMU's most modest 64-bit model, which Lima runs under WHPX, with what makes it x86-64-v2.
         remedy: Remedy::CpuModel("qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt"),
         advice: None,
-        accelerator: Accelerator::Whpx,
+        accelerator: Some(Accelerator::Whpx),
         qemu_before: Some(Version::new(11, 1, 1)),
         guest: Some(Arch::Amd64),
         ..ANYTHING
@@ -161,7 +140,7 @@ pub const KNOWN_BAD: &[KnownBad] = &[
         source: "Lima's QEMU driver, which leaves both out on Intel Macs",
         remedy: Remedy::CpuFeatures(",-avx512vl,-pdpe1gb"),
         advice: None,
-        accelerator: Accelerator::Hvf,
+        accelerator: Some(Accelerator::Hvf),
         guest: Some(Arch::Amd64),
         ..ANYTHING
     },
@@ -171,7 +150,7 @@ pub const KNOWN_BAD: &[KnownBad] = &[
         source: "https://gitlab.com/qemu-project/qemu/-/issues/2665, https://gitlab.com/qemu-project/qemu/-/issues/2721",
         remedy: Remedy::CpuModel("max"),
         advice: None,
-        accelerator: Accelerator::Hvf,
+        accelerator: Some(Accelerator::Hvf),
         apple_sme: Some(true),
         guest: Some(Arch::Arm64),
         ..ANYTHING
@@ -182,7 +161,7 @@ pub const KNOWN_BAD: &[KnownBad] = &[
         source: "https://github.com/lima-vm/lima/issues/3226",
         remedy: Remedy::Upgrade,
         advice: Some("install QEMU 10 or later (`brew upgrade qemu`) and keep macOS at 15.3 or later"),
-        accelerator: Accelerator::Hvf,
+        accelerator: Some(Accelerator::Hvf),
         qemu_from: Some(Version::new(9, 2, 1)),
         qemu_before: Some(Version::new(10, 0, 0)),
         apple_sme: Some(true),
@@ -195,7 +174,7 @@ pub const KNOWN_BAD: &[KnownBad] = &[
         source: "https://github.com/NixOS/nixpkgs/issues/532038",
         remedy: Remedy::Upgrade,
         advice: Some("if it does, install QEMU from Homebrew, or a later version"),
-        accelerator: Accelerator::Hvf,
+        accelerator: Some(Accelerator::Hvf),
         qemu_from: Some(Version::new(11, 0, 0)),
         qemu_before: Some(Version::new(11, 1, 0)),
         host_from: Some(Version::new(15, 2, 0)),
@@ -208,7 +187,7 @@ pub const KNOWN_BAD: &[KnownBad] = &[
         source: "Lima's QEMU driver, which caps memory there",
         remedy: Remedy::MemoryAtMost(3072),
         advice: Some("upgrade macOS"),
-        accelerator: Accelerator::Hvf,
+        accelerator: Some(Accelerator::Hvf),
         host_before: Some(Version::new(12, 4, 0)),
         guest: Some(Arch::Arm64),
         ..ANYTHING
@@ -226,7 +205,7 @@ impl KnownBad {
         let before = |bound: Option<Version>, value: Option<Version>| {
             bound.is_none_or(|bound| value.is_none_or(|value| value < bound))
         };
-        self.accelerator == now.accelerator
+        self.accelerator.is_none_or(|accelerator| accelerator == now.accelerator)
             && from(self.qemu_from, Some(qemu.version))
             && before(self.qemu_before, Some(qemu.version))
             && self.host_os.is_none_or(|os| os == now.facts.os)

@@ -7,8 +7,9 @@ use machine_core::Result;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use super::beginning::{self, Beginning, Hands};
+use super::beginning::Beginning;
 use super::bring_up::{Monitor, Trial, forward_ports, is_paused};
+use super::handover::{Handover, grow_later};
 use super::obituary::Evidence;
 use super::run::{Attended, Ended, Run, Supervisor};
 use crate::control::{Command, Notices, RunState};
@@ -69,7 +70,7 @@ impl Supervisor<'_> {
                 file.awaits_identity = unidentified;
                 file.write(&self.config.dir)?;
                 if awaits_identity && !run.started.is_some_and(|started| started.beginning.is_resumed()) {
-                    beginning::grow_later(self.config);
+                    grow_later(self.config);
                 }
                 self.board.send_modify(|board| {
                     board.status.ports = Some(ports);
@@ -129,12 +130,12 @@ impl Supervisor<'_> {
             {
                 return Ok(Up::BadAccelerator(reason));
             }
-            let hands = Hands { config, qmp: &monitor.qmp, notices };
+            let handover = Handover { config, qmp: &monitor.qmp, notices };
             if run.started.is_none() {
-                hands.undo_half_a_suspension().await?;
+                handover.undo_half_a_suspension().await?;
             }
             let mut unidentified = false;
-            if awaits_identity && let Err(error) = somebody(&hands, run, &log_notices).await {
+            if awaits_identity && let Err(error) = somebody(&handover, run, &log_notices).await {
                 if run.started.is_some() {
                     return Ok(Up::NotWarm(error.to_string()));
                 }
@@ -307,13 +308,13 @@ impl Supervisor<'_> {
 }
 
 /// Makes the guest the machine, however it began.
-async fn somebody(hands: &Hands<'_>, run: Run<'_>, notices: &Notices) -> Result<()> {
+async fn somebody(handover: &Handover<'_>, run: Run<'_>, notices: &Notices) -> Result<()> {
     match run.started.map(|started| started.beginning) {
-        Some(Beginning::Warm(_, saved)) => hands.go_on_from(saved).await,
-        Some(Beginning::Resume(suspended, channel)) => hands.resume(suspended, *channel).await,
+        Some(Beginning::Warm(_, saved)) => handover.go_on_from(saved).await,
+        Some(Beginning::Resume(suspended, channel)) => handover.resume(suspended, *channel).await,
         Some(Beginning::Template(shape)) => {
-            let Some(warm) = &hands.config.warm else { return Ok(()) };
-            if let Some(why) = hands.become_somebody(shape, &warm.states).await? {
+            let Some(warm) = &handover.config.warm else { return Ok(()) };
+            if let Some(why) = handover.become_somebody(shape, &warm.states).await? {
                 // The machine is none the worse for it.
                 tracing::warn!(why, "no warm state was saved");
                 let _ = notices.send(format!("no warm state was saved: {why}"));
@@ -322,8 +323,8 @@ async fn somebody(hands: &Hands<'_>, run: Run<'_>, notices: &Notices) -> Result<
         }
         // The supervisor before this one was lost while it told the guest.
         Some(Beginning::Boot) | None => {
-            hands.qmp.execute("cont", json!({})).await?;
-            hands.identify().await
+            handover.qmp.execute("cont", json!({})).await?;
+            handover.identify().await
         }
     }
 }

@@ -4,6 +4,7 @@ mod attend;
 mod beginning;
 mod bring_up;
 mod config;
+mod handover;
 mod lifecycle;
 mod obituary;
 mod run;

@@ -7,22 +7,20 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::beginning::{self, Beginning};
+use super::beginning::{Beginning, Chances};
 use super::config::SuperviseConfig;
 use crate::control::{Board, Command, Notices, Reply, RunState};
-use crate::disk::DiskTool;
 use crate::event_log::EventLog;
 use crate::facts::{Accelerator, HostFacts};
 use crate::last_exit::LastExit;
 use crate::log_tail;
-use crate::machine_files::gone;
-use crate::plan::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan as plan_of};
+use crate::plan::{AcceleratorChoice, Plan, PlanInput, plan as plan_of};
 use crate::process_identity::{ProcessIdentity, find_by_token};
 use crate::qemu_process::QemuProcess;
 use crate::run_file::{RUN_SCHEMA, RunFile};
 use crate::verdict::{Verdict, VerdictKey, Verdicts};
 use crate::verdict_file;
-use crate::warm::{Shape, Suspended, state_key};
+use crate::warm::{Suspended, state_key};
 
 static NO_VERDICTS: Verdicts = Verdicts { entries: Vec::new() };
 
@@ -104,8 +102,8 @@ impl<'a> Supervisor<'a> {
     /// # Errors
     /// Why it could not be started, or adopted; an orphan that cannot be adopted is left running.
     pub(crate) async fn run(&mut self) -> Result<Ended> {
-        let mut fresh = self.config.files.fresh_mark().exists();
-        let mut suspended = Suspended::read(&self.config.dir);
+        let fresh = self.config.files.fresh_mark().exists();
+        let suspended = Suspended::read(&self.config.dir);
         match self.find_orphan().await? {
             // It is nobody's yet: what has a supervisor from its first moment is better than one that was lost half-way. Or
             // all that it was is in the state of a machine that was being suspended, or resumed.
@@ -121,6 +119,11 @@ impl<'a> Supervisor<'a> {
                 .unwrap_or_else(|| LastExit::failed(&Error::other("it ended while it had no supervisor")));
             return Ok(Ended { exit, forced: false });
         }
+        self.start_anew(Chances { fresh, may_be_warm: true, suspended, lost: None }).await
+    }
+
+    /// Starts QEMU, with another accelerator or from other disks where the first choice does not work.
+    async fn start_anew(&mut self, mut chances: Chances) -> Result<Ended> {
         // What the last run noted says nothing of this one.
         RunFile::remove(&self.config.dir)?;
         for log in [self.config.files.serial_log(), self.config.files.qemu_log()] {
@@ -133,7 +136,6 @@ impl<'a> Supervisor<'a> {
             .context(|| "cannot look for QEMU".into())??;
         let config = self.config;
         let paths = config.files.for_qemu();
-        let first_paths = MachinePaths { seed: config.files.first_seed(), ..paths.clone() };
         let base = PlanInput {
             facts: &facts,
             machine: &config.machine,
@@ -148,57 +150,16 @@ impl<'a> Supervisor<'a> {
         };
         let planned = |accelerator, verdicts: &Verdicts| plan_of(&PlanInput { accelerator, verdicts, ..base });
         let direct_boot = matches!(image.boot, Boot::Direct { .. });
-        if !fresh {
-            gone(std::fs::remove_file(config.files.first_seed()))
-                .context(|| format!("cannot remove {}", config.files.first_seed().display()))?;
-        }
-        let mut may_be_warm = true;
-        let mut lost = None;
         let mut verdicts = verdict_file::load_verdicts(&config.verdicts);
         let mut plan = planned(config.accelerator, &verdicts)?;
         let mut blamed = None;
         loop {
             let proved = verdicts.about(plan.accelerator, &facts).is_some_and(|verdict| verdict.works);
             let state_key = state_key(&base, &plan);
-            let (beginning, why) = match suspended.take() {
-                Some(saved) if state_key.as_ref() == Ok(&saved.key) => {
-                    (Beginning::Resume(saved, image.channel.is_some()), None)
-                }
-                Some(_) => {
-                    lost = Some("QEMU, this computer or the machine's settings have changed since".to_owned());
-                    (Beginning::Boot, None)
-                }
-                None if fresh && may_be_warm => Beginning::choose(config, &base, &plan),
-                None => (Beginning::Boot, None),
+            let Some((beginning, adapted)) = self.begin(&mut chances, &base, &plan, state_key.as_ref().ok()).await?
+            else {
+                continue;
             };
-            let mut adapted = plan.clone();
-            if let Some(why) = &lost {
-                Suspended::discard(&config.dir)?;
-                adapted.warnings.push(format!("its suspended state could not be used, so it boots: {why}"));
-            }
-            if beginning.is_resumed() {
-                self.event("beginning", &beginning::event(&beginning, None));
-                adapted = beginning.adapt(adapted, config);
-            }
-            if fresh {
-                self.event("beginning", &beginning::event(&beginning, why.as_deref()));
-                let tool = DiskTool::new(facts.qemu.as_ref().map(|qemu| qemu.img.clone()).unwrap_or_default());
-                if let Err(error) = beginning.make_disks(config, &image, &tool).await {
-                    let Some(shape) = beginning.shape() else { return Err(error) };
-                    self.not_warm(shape, &error.to_string());
-                    may_be_warm = false;
-                    continue;
-                }
-                if let Beginning::Template(_) = beginning {
-                    let accelerator = AcceleratorChoice::Only(plan.accelerator);
-                    adapted.arguments = plan_of(&PlanInput { paths: &first_paths, accelerator, ..base })?.arguments;
-                }
-                adapted = beginning.adapt(adapted, config);
-                if !beginning.awaits_identity() {
-                    beginning::no_longer_fresh(config)?;
-                    fresh = false;
-                }
-            }
             let started = Started {
                 plan: &adapted,
                 facts: &facts,
@@ -212,18 +173,8 @@ impl<'a> Supervisor<'a> {
             let reason = match self.start(&started).await? {
                 Attended::Over(ended) => return Ok(ended),
                 Attended::BadAccelerator(reason) => reason,
-                Attended::NotWarm(reason) if beginning.is_resumed() => {
-                    self.event("not resumed", &json!({ "because": reason }));
-                    lost = Some(reason);
-                    continue;
-                }
                 Attended::NotWarm(reason) => {
-                    if let Some(shape) = beginning.shape() {
-                        self.not_warm(shape, &reason);
-                    }
-                    // Nobody has used it: it begins again, on new disks.
-                    fresh = true;
-                    may_be_warm = false;
+                    self.give_up(&mut chances, &beginning, reason);
                     continue;
                 }
             };
@@ -326,14 +277,6 @@ impl<'a> Supervisor<'a> {
         if let Some(verdict) = verdict(facts, accelerator, works, reason) {
             verdict_file::remember(&self.config.verdicts, verdict);
         }
-    }
-
-    fn not_warm(&mut self, shape: &Shape, reason: &str) {
-        if let Some(warm) = &self.config.warm {
-            warm.states.failed(shape, reason);
-        }
-        self.event("not warm", &json!({ "shape": shape, "because": reason }));
-        self.say("the warm state could not be used: booting");
     }
 
     fn run_of<'r>(&self, started: Option<&'r Started<'r>>) -> Run<'r> {

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
 use super::Shape;
+use crate::free_space::free_space;
 use crate::json_file;
 use crate::machine_files::gone;
 
@@ -111,6 +112,11 @@ impl WarmStates {
         let mut rows: Vec<_> = self.folders().iter().filter_map(|folder| row(folder)).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.used));
         rows
+    }
+
+    /// What is free where they are kept, bytes, when the system says so.
+    pub(crate) fn room(&self) -> Option<u64> {
+        free_space(&self.root)
     }
 
     /// Removes states that `chosen` chooses, unless a machine is just beginning from one; returns those removed. What was
@@ -255,29 +261,26 @@ impl SavedState {
     /// Gives a machine copies of the disks.
     ///
     /// # Errors
-    /// What cannot be copied, or is not what was saved.
+    /// What cannot be copied: nothing that the state could be blamed for.
     pub(crate) fn copy_disks(&self, os_disk: &Path, data_disk: &Path) -> Result<()> {
         for (name, to) in [(OS_DISK, os_disk), (DATA_DISK, data_disk)] {
             fs::copy(self.folder.join(name), to).context(|| format!("cannot copy {name} to {}", to.display()))?;
-            self.check_file(name, to)?;
         }
         Ok(())
     }
 
-    /// Reads the whole state and compares it with what was saved.
+    /// Reads all of it and compares it with what was saved.
     ///
     /// # Errors
     /// When it is damaged.
     pub(crate) fn check(&self) -> Result<()> {
-        self.check_file(STATE, &self.state())
-    }
-
-    fn check_file(&self, name: &str, path: &Path) -> Result<()> {
-        let read = facts_of(path).context(|| format!("cannot read {}", path.display()))?;
-        if self.entry.files.get(name) == Some(&read) {
-            return Ok(());
+        for (name, saved) in &self.entry.files {
+            let path = self.folder.join(name);
+            if facts_of(&path).context(|| format!("cannot read {}", path.display()))? != *saved {
+                return Err(Error::other(format!("{} is not what was saved", path.display())));
+            }
         }
-        Err(Error::other(format!("{} is not what was saved", path.display())))
+        Ok(())
     }
 }
 
