@@ -128,6 +128,8 @@ pub enum Command {
     /// List machines
     #[command(visible_alias = "list")]
     Ls(Ls),
+    /// List the ports that containers publish, on this computer
+    Ports(Ports),
     /// Make machines what was asked for: engine, settings, certificates
     ///
     /// What is so already is left alone: a second run changes and restarts nothing, and one after a failure carries on.
@@ -186,6 +188,24 @@ pub enum Command {
 pub struct OneMachine {
     /// The machine [default: "default", where it exists]
     pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Ports {
+    /// The machines [default: "default", where it exists]
+    pub names: Vec<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Where published ports appear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PublishTo {
+    /// On this computer alone.
+    Loopback,
+    /// On all addresses of this computer.
+    Lan,
 }
 
 #[derive(Debug, Args)]
@@ -259,6 +279,9 @@ pub struct Create {
     /// A script that installs the engine, in place of packages [env: MACHINE_DOCKER_INSTALL_URL]
     #[arg(long, value_name = "URL", help_heading = "Engine")]
     pub engine_install_url: Option<String>,
+    /// Who reaches ports that containers publish on all addresses
+    #[arg(long, value_enum, value_name = "TO", default_value_t = PublishTo::Loopback)]
+    pub publish: PublishTo,
     /// Return as soon as it boots
     #[arg(long, conflicts_with = "wait")]
     pub no_wait: bool,

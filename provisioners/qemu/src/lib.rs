@@ -43,7 +43,7 @@ pub use last_exit::LastExit;
 pub use machine_files::MachineFiles;
 pub use process_identity::ProcessIdentity;
 pub use run_file::{Ports, RunFile};
-pub use supervisor::{ImageLookup, SuperviseConfig, WarmStart, supervise};
+pub use supervisor::{Companion, ImageLookup, SuperviseConfig, WarmStart, supervise};
 pub use trial::try_acceleration;
 pub use verdict_file::load_verdicts;
 pub use warm::{WarmRow, WarmStates};

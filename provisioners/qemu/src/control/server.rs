@@ -1,17 +1,20 @@
 //! Answering for a machine: one task per client, none of which holds up the others or the supervisor.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions};
 use machine_core::{Result, ResultExt};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::wire::{CONTROL_VERSION, Call, LONGEST_LINE, Reply, Request, RunState, Status};
 use crate::machine_files::gone;
+use crate::supervisor::Companion;
 
 /// How long a client may take to say what it wants, and to take what it is told.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -64,6 +67,7 @@ impl Control {
         board: watch::Receiver<Board>,
         notices: Notices,
         commands: mpsc::UnboundedSender<Command>,
+        companion: Option<Arc<dyn Companion>>,
     ) -> Result<Self> {
         let failed = || format!("cannot make the control socket {}", socket.display());
         if !cfg!(windows) {
@@ -74,7 +78,7 @@ impl Control {
         let options = restricted(ListenerOptions::new().name(name).reclaim_name(false)).context(failed)?;
         let listener = options.create_tokio().context(failed)?;
         let (close, closing) = oneshot::channel();
-        let server = tokio::spawn(serve(listener, Shared { board, notices, commands }, closing));
+        let server = tokio::spawn(serve(listener, Shared { board, notices, commands, companion }, closing));
         Ok(Self { server, close })
     }
 
@@ -119,6 +123,7 @@ struct Shared {
     board: watch::Receiver<Board>,
     notices: Notices,
     commands: mpsc::UnboundedSender<Command>,
+    companion: Option<Arc<dyn Companion>>,
 }
 
 async fn serve(listener: Listener, shared: Shared, mut closing: oneshot::Receiver<oneshot::Sender<()>>) {
@@ -175,9 +180,14 @@ async fn converse(stream: Stream, shared: Shared) {
 
 async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Result<Reply> {
     let mut notices = shared.notices.subscribe();
-    let wait_running = matches!(call, Call::WaitRunning);
+    let (wait_running, suspending) = (call == Call::WaitRunning, call == Call::Suspend);
     let command = match call {
-        Call::Status => return Ok(Reply::Status(shared.board.borrow().status.clone())),
+        Call::Status => {
+            let mut status = shared.board.borrow().status.clone();
+            status.warnings.extend(shared.companion.iter().flat_map(|companion| companion.warnings()));
+            return Ok(Reply::Status(status));
+        }
+        Call::Ask { question } => return Ok(answer_of(&shared, question).await),
         Call::WaitRunning => None,
         Call::Stop { deadline_ms } => Some(Command::Stop { deadline: Duration::from_millis(deadline_ms) }),
         Call::Kill => Some(Command::Kill),
@@ -185,7 +195,7 @@ async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Res
     };
     let setbacks = shared.board.borrow().setbacks.len();
     let runs = matches!(shared.board.borrow().status.state, RunState::Running | RunState::Paused);
-    if call == Call::Suspend && !runs {
+    if suspending && !runs {
         let message = "it is still starting, or ending already".to_owned();
         return Ok(Reply::Failed { message, hints: Vec::new() });
     }
@@ -197,7 +207,7 @@ async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Res
         let board = shared.board.borrow_and_update().clone();
         let over = match board.end {
             Some(end) => Some(end),
-            None if call == Call::Suspend && board.setbacks.len() > setbacks => board.setbacks.last().cloned(),
+            None if suspending && board.setbacks.len() > setbacks => board.setbacks.last().cloned(),
             None if wait_running && matches!(board.status.state, RunState::Running | RunState::Paused) => {
                 Some(Reply::Status(board.status))
             }
@@ -219,6 +229,19 @@ async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Res
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return Err(std::io::ErrorKind::BrokenPipe.into()),
             },
+        }
+    }
+}
+
+async fn answer_of(shared: &Shared, question: Value) -> Reply {
+    let Some(companion) = &shared.companion else {
+        return Reply::Failed { message: "nothing runs beside this machine".to_owned(), hints: Vec::new() };
+    };
+    match companion.ask(question).await {
+        Ok(answer) => Reply::Answer { answer },
+        Err(error) => {
+            let hints = error.hints().into_iter().map(str::to_owned).collect();
+            Reply::Failed { message: error.to_string(), hints }
         }
     }
 }

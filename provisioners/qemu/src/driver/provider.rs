@@ -29,6 +29,7 @@ use crate::probe::Search;
 use crate::qemu_process::QemuProcess;
 use crate::run_file::RunFile;
 use crate::shutdown::Shutdown;
+use crate::supervisor::Companion;
 use crate::supervisor::{ImageLookup, SuperviseConfig, WarmStart};
 use crate::verdict_file::load_verdicts;
 use crate::warm::Suspended;
@@ -95,6 +96,7 @@ impl QemuDriver {
         machine: MachineRef<'_>,
         adopt_only: bool,
         warm: Option<WarmStart>,
+        companion: Option<Arc<dyn Companion>>,
     ) -> Result<SuperviseConfig> {
         let state = DriverState::required(machine.record)?;
         let spec = &machine.record.spec;
@@ -119,8 +121,26 @@ impl QemuDriver {
             verdicts: self.config.verdicts.clone(),
             disk_mib: spec.disk_mib,
             warm: warm.filter(|_| options.warm != Some(false)),
+            companion,
             adopt_only,
         })
+    }
+
+    /// Asks what runs beside a machine.
+    ///
+    /// # Errors
+    /// [`Code::NotRunning`] for a machine that is off; what it answers.
+    pub async fn ask_companion(&self, machine: MachineRef<'_>, question: Value) -> Result<Value> {
+        let gone = || Error::new(Code::NotRunning, "it does not run");
+        let presence = self.presence(machine).ok_or_else(gone)?;
+        if !presence.settled().await {
+            return Err(gone());
+        }
+        match presence.ask(Call::Ask { question }, STATUS, drop).await? {
+            Reply::Answer { answer } => Ok(answer),
+            Reply::Failed { message, hints } => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
+            other => Err(Error::other(format!("its supervisor answered otherwise ({other:?})"))),
+        }
     }
 
     /// Launches a supervisor for a machine whose QEMU runs without one, and does not wait for it. Returns whether it was so.
@@ -178,7 +198,7 @@ impl QemuDriver {
         match presence.ask(Call::WaitRunning, RUNNING, move |text| reporter.info(text)).await {
             Ok(Reply::Status(status)) => Ok(status),
             Ok(Reply::Failed { message, hints }) => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
-            Ok(Reply::Ended { .. } | Reply::Progress { .. }) => {
+            Ok(Reply::Ended { .. } | Reply::Progress { .. } | Reply::Answer { .. }) => {
                 Err(Error::other("it was stopped while it was starting"))
             }
             Err(error) => Err(match LastExit::read(presence.dir) {
@@ -310,7 +330,7 @@ impl Driver for QemuDriver {
             }
             let reporter = work.reporter.clone();
             let limit = deadline.saturating_add(BEYOND_DEADLINE);
-            match presence.ask(call, limit, move |text| reporter.info(text)).await {
+            match presence.ask(call.clone(), limit, move |text| reporter.info(text)).await {
                 Ok(Reply::Ended { forced }) => return Ok(forced),
                 Err(error) if error.code() == Code::NotRunning => tracing::warn!(%error, "the supervisor has died"),
                 other => {

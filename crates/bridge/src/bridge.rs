@@ -1,0 +1,79 @@
+//! The parts of the bridge, and what they have in common.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use machine_core::{Endpoints, Error, GuestNetwork, Publish, Result, SshTarget};
+use machine_docker::{ContainerSummary, EngineTarget};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::follow::follow;
+use crate::guest_shell::GuestShell;
+use crate::ports::{PortRow, Ports};
+use crate::question::{Answer, Question};
+
+/// What the bridge of one machine is given. Certificates are renewed while it runs: they are read when they are needed.
+#[derive(Clone)]
+pub struct BridgeConfig {
+    /// The machine's name.
+    pub machine: String,
+    /// How its engine is reached at an address.
+    pub engine: Arc<dyn Fn(SocketAddr) -> Result<EngineTarget> + Send + Sync>,
+    /// How to log in to it.
+    pub ssh: Arc<dyn Fn(Endpoints) -> SshTarget + Send + Sync>,
+    /// Where ports that containers publish on all addresses appear.
+    pub publish: Publish,
+}
+
+/// The containers that run, as the engine listed them last; none before it first answered.
+pub(crate) type Containers = watch::Receiver<Option<Arc<Vec<ContainerSummary>>>>;
+
+/// The bridge of one machine.
+pub struct Bridge {
+    config: BridgeConfig,
+    ports: Arc<Mutex<Vec<PortRow>>>,
+}
+
+impl Bridge {
+    /// A bridge that does nothing yet.
+    pub fn new(config: BridgeConfig) -> Self {
+        Self { config, ports: Arc::default() }
+    }
+
+    /// Bridges until it is dropped.
+    pub async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints) {
+        let (told, containers) = watch::channel(None);
+        let shell = GuestShell::new(self.config.ssh.clone(), endpoints);
+        let ports = Ports::new(network, shell, self.config.publish, self.ports.clone());
+        tokio::join!(follow(&self.config, endpoints.engine, &told), ports.run(containers));
+    }
+
+    /// The guest goes on after it stood still.
+    pub fn resumed(&self) {}
+
+    /// What the user should know now.
+    pub fn warnings(&self) -> Vec<String> {
+        self.port_rows().iter().filter_map(PortRow::warning).collect()
+    }
+
+    /// Answers a [`Question`].
+    ///
+    /// # Errors
+    /// A question of a newer program.
+    pub async fn ask(&self, question: Value) -> Result<Value> {
+        let question: Question = serde_json::from_value(question).map_err(|error| {
+            Error::other("the machine's supervisor does not understand the question")
+                .because(error)
+                .hint("it is of another version: stop and start the machine")
+        })?;
+        let answer = match question {
+            Question::Ports => Answer::Ports { ports: self.port_rows() },
+        };
+        serde_json::to_value(answer).map_err(|error| Error::other("cannot write an answer").because(error))
+    }
+
+    fn port_rows(&self) -> Vec<PortRow> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
