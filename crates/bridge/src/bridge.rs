@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use machine_core::{Endpoints, Error, GuestNetwork, Publish, Result, SshTarget};
 use machine_docker::{ContainerSummary, EngineTarget};
 use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::follow::follow;
@@ -26,6 +27,9 @@ pub struct BridgeConfig {
     pub publish: Publish,
 }
 
+/// Where events go.
+pub(crate) type Events = UnboundedSender<(String, Value)>;
+
 /// The containers that run, as the engine listed them last; none before it first answered.
 pub(crate) type Containers = watch::Receiver<Option<Arc<Vec<ContainerSummary>>>>;
 
@@ -41,11 +45,11 @@ impl Bridge {
         Self { config, ports: Arc::default() }
     }
 
-    /// Bridges until it is dropped.
-    pub async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints) {
+    /// Bridges until it is dropped. What the machine's log should know is told to `events`, each with a name and an object.
+    pub async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints, events: Events) {
         let (told, containers) = watch::channel(None);
         let shell = GuestShell::new(self.config.ssh.clone(), endpoints);
-        let ports = Ports::new(network, shell, self.config.publish, self.ports.clone());
+        let ports = Ports::new(network, shell, self.config.publish, self.ports.clone(), events);
         tokio::join!(follow(&self.config, endpoints.engine, &told), ports.run(containers));
     }
 
