@@ -3,6 +3,7 @@
 mod buffers;
 mod datagrams;
 mod gate;
+mod guest_loopback;
 mod holder;
 mod host_network;
 mod listener;
