@@ -6,7 +6,7 @@
 //! Nor are more new at a time than a server inside has room for. When its own backlog drops a connection whose client has said
 //! something already, the guest asks again (SYN-ACK) a second later, at which libslirp forgets to send those words ever again: the
 //! connection hangs for good (seen with QEMU 10.0.2, libslirp 4.7, in a capture of `filter-dump`). So a connection is new until it is
-//! answered, for three seconds at most; one on which nobody has said anything can lose nothing, and is new for a fifth of one.
+//! answered, for ten seconds at most; one on which nobody has said anything can lose nothing, and is new for a fifth of one.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How many connections may be new at a time: most servers have a backlog of 128 or more.
 const NEW: usize = 64;
 /// How long a connection is new whose client waits for an answer.
-const UNANSWERED: Duration = Duration::from_secs(3);
+const UNANSWERED: Duration = Duration::from_secs(10);
 /// How long a connection is new on which nobody says anything.
 const SILENT: Duration = Duration::from_millis(200);
 
