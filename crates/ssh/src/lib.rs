@@ -11,7 +11,9 @@ mod host_key;
 mod key_pair;
 mod pump;
 mod readiness;
+mod settle;
 pub mod terminal;
+mod tunnel;
 
 pub use attach::{Attach, Tty, command_line};
 pub use connect::{ConnectError, ConnectFailure, Session};
@@ -19,6 +21,7 @@ pub use copy::{Account, quote};
 pub use exec::{ExitStatus, Output, Stream};
 pub use host_key::HostKey;
 pub use key_pair::{KeyPair, is_encrypted};
+pub use tunnel::{Incoming, Process, ProcessEnd, Tunnel};
 
 use machine_core::{Code, Error, Result};
 

@@ -1,21 +1,18 @@
 //! Moves bytes between a running remote command and this computer, both ways at once, on one thread.
-//!
-//! libssh2 allows one packet half-sent at a time: an operation that stopped because the socket was full must be the next
-//! one repeated, before any other (`transport_send_existing` in its transport.c). Repeating it cannot stall, as a server
-//! always takes what its window allows. Everything else may be interleaved freely.
 
 use std::io::{self, Read};
 use std::net::UdpSocket;
 use std::time::{Duration, Instant};
 
-use ssh2::{BlockDirections, Channel};
+use ssh2::Channel;
 
 use crate::connect::{Fault, KEEPALIVE, Session};
 use crate::exec::{ExitStatus, Stream};
 use crate::readiness::{Interest, wait};
+use crate::settle::{settle, settle_io};
 
 /// How long a connection may be silent, although asked for a sign of life, before it counts as lost.
-const SILENCE: Duration = Duration::from_secs(120);
+pub(crate) const SILENCE: Duration = Duration::from_secs(120);
 
 /// How often a terminal's size is looked at.
 const SIZE_INTERVAL: Duration = Duration::from_millis(200);
@@ -192,51 +189,13 @@ impl Pump<'_> {
     }
 
     /// Does `operation`, or answers `None` when it needs something from the other side first.
-    fn settle<T>(&self, mut operation: impl FnMut() -> Result<T, ssh2::Error>) -> Result<Option<T>, Stop> {
-        loop {
-            match operation() {
-                Ok(value) => return Ok(Some(value)),
-                Err(error) if !crate::connect::would_block(&error) => return Err(Fault::Ssh(error).into()),
-                Err(_) => {}
-            }
-            if !self.wait_for_room()? {
-                return Ok(None);
-            }
-        }
+    fn settle<T>(&self, operation: impl FnMut() -> Result<T, ssh2::Error>) -> Result<Option<T>, Stop> {
+        settle(self.session, &|| self.patience(), operation)
     }
 
     /// As [`Self::settle`], for the operations that answer with the standard library's errors.
-    fn settle_io<T>(&self, mut operation: impl FnMut() -> io::Result<T>) -> Result<Option<T>, Stop> {
-        loop {
-            match operation() {
-                Ok(value) => return Ok(Some(value)),
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                    let last = ssh2::Error::last_session_error(&self.session.ssh);
-                    return Err(last.map_or(Fault::Socket(error), Fault::Ssh).into());
-                }
-                Err(_) => {}
-            }
-            if !self.wait_for_room()? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// Whether the operation that would block must be repeated at once: it was stopped half-way by a full socket, which
-    /// has room now.
-    fn wait_for_room(&self) -> Result<bool, Stop> {
-        let directions = self.session.ssh.block_directions();
-        if !matches!(directions, BlockDirections::Outbound | BlockDirections::Both) {
-            return Ok(false);
-        }
-        let began = Instant::now();
-        let both = Interest { read: directions == BlockDirections::Both, write: true };
-        while !wait(&self.session.socket, both, None, self.patience()?)? {
-            if began.elapsed() > SILENCE {
-                return Err(Stop::Silent(SILENCE));
-            }
-        }
-        Ok(true)
+    fn settle_io<T>(&self, operation: impl FnMut() -> io::Result<T>) -> Result<Option<T>, Stop> {
+        settle_io(self.session, &|| self.patience(), operation)
     }
 
     fn check_deadline(&self) -> Result<(), Stop> {

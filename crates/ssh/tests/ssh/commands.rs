@@ -13,7 +13,7 @@ fn session(server: &Server) -> Session {
 }
 
 /// Bytes without a pattern (xorshift), all values among them.
-fn noise(length: usize) -> Vec<u8> {
+pub fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(length + 8);
     while bytes.len() < length {

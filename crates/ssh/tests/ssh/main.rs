@@ -6,3 +6,4 @@ mod commands;
 mod connecting;
 mod server;
 mod terminals;
+mod tunnels;
