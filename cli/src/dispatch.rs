@@ -5,7 +5,8 @@ use machine_core::Result;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    connection, create, doctor, image, list, logs, ports, power, provision, remove, ssh, supervise, user, version,
+    connection, create, doctor, image, list, logs, ports, power, provision, remove, ssh, supervise, tunnel, user,
+    version,
 };
 use crate::progress::Manner;
 
@@ -35,6 +36,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Status(one) => list::status(app, one.name.as_deref()),
         Command::Stop(stop) => power::stop(app, &stop, manner),
         Command::Suspend(some) => power::suspend(app, &some.names, manner),
+        Command::Tunnel(one) => tunnel::run(app, &one, manner),
         Command::Upgrade(some) => provision::upgrade(app, &some.names, manner),
         Command::Url(one) => connection::url(app, one.name.as_deref()),
         Command::User { command } => user::run(app, command, manner),

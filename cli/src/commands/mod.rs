@@ -13,5 +13,6 @@ pub mod remove;
 mod several;
 pub mod ssh;
 pub mod supervise;
+pub mod tunnel;
 pub mod user;
 pub mod version;

@@ -25,18 +25,27 @@ pub fn run(app: &App, ports: &Ports) -> Result<i32> {
         print_json(&rows.iter().map(value).collect::<Vec<_>>());
         return Ok(0);
     }
-    let line = |(machine, row): &(MachineName, PortRow)| {
-        vec![
-            machine.to_string(),
-            format!("{}/{}", row.port, row.protocol),
-            row.container.clone(),
-            format!("{}/{}", row.container_port, row.protocol),
-            state(&row.state),
-        ]
-    };
-    let lines: Vec<_> = rows.iter().map(line).collect();
-    println!("{}", table::layout(&["MACHINE", "PORT", "CONTAINER", "INSIDE", "STATE"], &lines));
+    println!("{}", layout(&rows.iter().map(|(machine, row)| line(machine, row)).collect::<Vec<_>>()));
     Ok(0)
+}
+
+/// The ports of one machine.
+pub fn table(machine: &MachineName, rows: &[PortRow]) -> String {
+    layout(&rows.iter().map(|row| line(machine, row)).collect::<Vec<_>>())
+}
+
+fn layout(lines: &[Vec<String>]) -> String {
+    table::layout(&["MACHINE", "PORT", "CONTAINER", "INSIDE", "STATE"], lines)
+}
+
+fn line(machine: &MachineName, row: &PortRow) -> Vec<String> {
+    vec![
+        machine.to_string(),
+        format!("{}/{}", row.port, row.protocol),
+        row.container.clone(),
+        format!("{}/{}", row.container_port, row.protocol),
+        state(&row.state),
+    ]
 }
 
 fn state(state: &PortState) -> String {

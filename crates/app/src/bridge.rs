@@ -43,19 +43,38 @@ impl Companion for OfMachine {
 
 impl App {
     /// What runs beside a machine of this computer.
-    pub(crate) fn companion(&self, record: &MachineRecord) -> Arc<dyn Companion> {
+    pub(crate) fn companion(&self, record: &MachineRecord) -> Result<Arc<dyn Companion>> {
+        Ok(Arc::new(OfMachine(Bridge::new(self.bridge_config(record)?))))
+    }
+
+    fn bridge_config(&self, record: &MachineRecord) -> Result<BridgeConfig> {
         let (app, of) = (self.clone(), record.clone());
         let engine = move |address| app.engine_target(&of, address, ENGINE);
-        let (driver, of, dir) = (self.qemu(), record.clone(), self.store.folder(&record.name));
-        let ssh = move |endpoints| {
-            machine_core::Driver::ssh_target(&*driver, MachineRef { record: &of, dir: &dir }, endpoints)
-        };
-        Arc::new(OfMachine(Bridge::new(BridgeConfig {
+        let (driver, of, dir) = (self.driver(&record.driver)?, record.clone(), self.store.folder(&record.name));
+        let ssh = move |endpoints| driver.ssh_target(MachineRef { record: &of, dir: &dir }, endpoints);
+        Ok(BridgeConfig {
             machine: record.name.to_string(),
             engine: Arc::new(engine),
             ssh: Arc::new(ssh),
             publish: record.spec.publish,
-        })))
+        })
+    }
+
+    /// Brings what the containers of a machine elsewhere publish to this computer, for as long as it is polled; gives `tell` the
+    /// ports whenever one changes.
+    ///
+    /// # Errors
+    /// A machine that is off, or of this computer: its ports are here anyway.
+    pub async fn tunnel(&self, name: &MachineName, tell: impl Fn(&[PortRow])) -> Result<()> {
+        let record = self.complete_record(name)?;
+        if self.driver(&record.driver)?.capabilities().local {
+            return Err(Error::other(format!("the ports of machine {:?} are on this computer anyway", name.as_str()))
+                .hint(format!("`machine ports {name}` lists them")));
+        }
+        let endpoints = self.endpoints(&record)?;
+        self.engine_version(&record, endpoints.engine, ENGINE).await?;
+        machine_bridge::tunnel(&self.bridge_config(&record)?, endpoints, tell).await;
+        Ok(())
     }
 
     /// The ports of a machine's containers on this computer.
@@ -71,8 +90,9 @@ impl App {
     async fn ask_bridge(&self, name: &MachineName, question: &Question) -> Result<Answer> {
         let record = self.complete_record(name)?;
         if !self.driver(&record.driver)?.capabilities().local {
-            return Err(Error::other(format!("machine {:?} is not on this computer", name.as_str()))
-                .hint(format!("what it publishes is reached at its own address: `machine ip {name}`")));
+            return Err(Error::other(format!("machine {:?} is not on this computer", name.as_str())).hint(format!(
+                "`machine tunnel {name}` brings its ports here; `machine ip {name}` is its own address"
+            )));
         }
         self.endpoints(&record)?;
         self.adopt_orphan(&record);

@@ -7,7 +7,9 @@ mod follow;
 mod guest_shell;
 mod ports;
 mod question;
+mod tunnel;
 
 pub use bridge::{Bridge, BridgeConfig};
 pub use ports::{PortRow, PortState};
 pub use question::{Answer, Question};
+pub use tunnel::tunnel;

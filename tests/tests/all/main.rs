@@ -14,6 +14,7 @@ mod images;
 mod life;
 mod look;
 mod output;
+mod ports;
 mod shells;
 mod upgrade;
 mod vm_crash;

@@ -3,14 +3,15 @@
 //! A full backlog drops a connection attempt, and systems repeat one only after a second. Here attempts go one at a time, and one
 //! that is not taken at once is given up and made again.
 //!
-//! Nor are more new at a time than a server inside has room for. When its own backlog drops a connection whose client has said
-//! something already, the guest asks again (SYN-ACK) a second later, at which libslirp forgets to send those words ever again: the
-//! connection hangs for good (seen with QEMU 10.0.2, libslirp 4.7, in a capture of `filter-dump`). So a connection is new until it is
-//! answered, for ten seconds at most; one on which nobody has said anything can lose nothing, and is new for a fifth of one.
+//! Nor go more new ones at a time straight to a server inside than it has room for. When its own backlog drops a connection whose
+//! client has said something already, the guest asks again (SYN-ACK) a second later, at which libslirp forgets to send those words
+//! ever again: the connection hangs for good (seen with QEMU 10.0.2, libslirp 4.7, in a capture of `filter-dump`). What comes beyond
+//! takes another way where there is one: through Docker's own proxy in the guest, which has a backlog of 4096, and whose connection
+//! to the server is one of Linux, which forgets nothing.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -26,12 +27,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How long a QEMU may stand still until connections to it are given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How many connections may be new at a time: most servers have a backlog of 128 or more.
-const NEW: usize = 64;
-/// How long a connection is new whose client waits for an answer.
+/// How many connections may be new at a time: nearly all servers have a larger backlog.
+const NEW: usize = 32;
+/// How long a connection is new that is not answered.
 const UNANSWERED: Duration = Duration::from_secs(10);
-/// How long a connection is new on which nobody says anything.
-const SILENT: Duration = Duration::from_millis(200);
 
 /// The way through one listener.
 #[derive(Debug)]
@@ -39,6 +38,8 @@ pub(crate) struct Gate {
     address: SocketAddr,
     turn: Mutex<()>,
     new: Arc<Semaphore>,
+    /// The way for crowds.
+    beside: OnceLock<Box<Gate>>,
 }
 
 /// A connection that is new, until it is answered.
@@ -48,25 +49,36 @@ pub(crate) struct New {
 }
 
 impl New {
-    /// Is over when the connection is not new any more. `asked` and `answered` end with the first words of each side, or with it.
-    pub(crate) async fn until<A, B>(self, asked: impl Future<Output = A>, answered: impl Future<Output = B>) {
-        let mut answered = std::pin::pin!(answered);
-        tokio::select! {
-            _ = &mut answered => {}
-            () = sleep(SILENT) => {}
-            _ = asked => drop(timeout(UNANSWERED, answered).await),
-        }
+    /// Is over when the connection is not new any more: `answered` ends with the machine's first words, or with the connection.
+    pub(crate) async fn until<T>(self, answered: impl Future<Output = T>) {
+        let _ = timeout(UNANSWERED, answered).await;
     }
 }
 
 impl Gate {
     /// To the port of this computer's loopback.
     pub(crate) fn to(port: u16) -> Self {
-        Self { address: (Ipv4Addr::LOCALHOST, port).into(), turn: Mutex::new(()), new: Arc::new(Semaphore::new(NEW)) }
+        Self {
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            turn: Mutex::new(()),
+            new: Arc::new(Semaphore::new(NEW)),
+            beside: OnceLock::new(),
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether crowds have a way of their own.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.beside.get().is_some()
+    }
+
+    /// Gives crowds the way through another port of this computer's loopback.
+    pub(crate) fn widen(&self, port: u16) {
+        // The first one stays.
+        let _ = self.beside.set(Box::new(Self::to(port)));
     }
 
     /// Connects.
@@ -74,14 +86,22 @@ impl Gate {
     /// # Errors
     /// Nobody listens any more, or whoever does has not taken anything for two minutes.
     pub(crate) async fn pass(&self) -> Result<(TcpStream, New)> {
-        // It is never closed.
-        let new = New { _place: Arc::clone(&self.new).acquire_owned().await.ok() };
+        let place = match (Arc::clone(&self.new).try_acquire_owned(), self.beside.get()) {
+            (Ok(place), _) => Some(place),
+            (Err(_), Some(beside)) => return Ok((beside.connect().await?, New { _place: None })),
+            // It is never closed.
+            (Err(_), None) => Arc::clone(&self.new).acquire_owned().await.ok(),
+        };
+        Ok((self.connect().await?, New { _place: place }))
+    }
+
+    async fn connect(&self) -> Result<TcpStream> {
         let _turn = self.turn.lock().await;
         let deadline = Instant::now() + PATIENCE;
         let mut pause = PAUSE;
         loop {
             match timeout(AT_ONCE, TcpStream::connect(self.address)).await {
-                Ok(Ok(stream)) => return Ok((stream, new)),
+                Ok(Ok(stream)) => return Ok(stream),
                 // Windows refuses where others drop (its listeners have no room for more than their backlog).
                 Ok(Err(error)) if !(cfg!(windows) && error.kind() == ErrorKind::ConnectionRefused) => {
                     return Err(error);

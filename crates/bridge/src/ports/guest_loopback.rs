@@ -1,4 +1,4 @@
-//! The way to the loopback of a guest, where ports published on 127.0.0.1 are.
+//! The way to the loopback of a guest, where ports published on 127.0.0.1 are, and Docker's proxies.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::guest_shell::GuestShell;
 const AGAIN: Duration = Duration::from_secs(5);
 
 /// The guest answers at one more address, and leads that to its own loopback. Packets come to it only from this computer. Made when
-/// somebody first needs it: it takes a login.
+/// the first port is published: it takes a login.
 pub(crate) enum GuestLoopback {
     /// Nobody has needed it.
     Unneeded,
@@ -29,6 +29,11 @@ impl GuestLoopback {
         match self {
             Self::Ready => Some(network.guest_loopback()),
             Self::Asked(_) => None,
+            // It is reached from the guest itself.
+            Self::Unneeded if network.guest_loopback().is_loopback() => {
+                *self = Self::Ready;
+                Some(network.guest_loopback())
+            }
             Self::Unneeded => {
                 *self = Self::Asked(tokio::spawn(lead(shell.clone(), script(network))));
                 None

@@ -9,10 +9,12 @@ mod host_network;
 mod listener;
 mod relay;
 mod row;
+mod ssh_network;
 mod table;
 #[cfg(test)]
 mod tests;
 mod wanted;
 
 pub use row::{PortRow, PortState};
+pub(crate) use ssh_network::SshNetwork;
 pub(crate) use table::Ports;

@@ -18,7 +18,7 @@ pub(crate) async fn relay(mut client: TcpStream, mut machine: TcpStream, new: Ne
         let (from_client, to_client) = client.split();
         let (from_machine, to_machine) = machine.split();
         let fresh = async {
-            new.until(from_client.readable(), from_machine.readable()).await;
+            new.until(from_machine.readable()).await;
             Ok(())
         };
         tokio::try_join!(carry(&from_client, to_machine), carry(&from_machine, to_client), fresh)

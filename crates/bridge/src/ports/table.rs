@@ -111,10 +111,12 @@ impl Ports {
     async fn keep(&mut self, wanted: &Wanted) {
         let gone: Vec<Place> = self.entries.keys().filter(|place| !wanted.contains_key(place)).copied().collect();
         for place in gone {
-            if let Some(Entry { inside: Some(inside), .. }) = self.entries.remove(&place)
-                && let Err(error) = self.network.withdraw(place.protocol, inside).await
-            {
-                tracing::warn!(%error, "a forward was not removed");
+            let Some(Entry { inside: Some(inside), way, .. }) = self.entries.remove(&place) else { continue };
+            let beside = matches!(way, Way::There(gate) if gate.is_wide()).then(|| self.beside(&place));
+            for inside in beside.into_iter().chain([inside]) {
+                if let Err(error) = self.network.withdraw(place.protocol, inside).await {
+                    tracing::warn!(%error, "a forward was not removed");
+                }
             }
         }
         for (place, published) in wanted {
@@ -122,7 +124,9 @@ impl Ports {
                 Some(entry) if matches!(entry.way, Way::There(_)) => entry,
                 _ => self.lead(place, published).await,
             };
-            self.entries.insert(*place, self.open(place, Entry { published: published.clone(), ..entry }).await);
+            let entry = self.open(place, Entry { published: published.clone(), ..entry }).await;
+            self.widen(place, &entry).await;
+            self.entries.insert(*place, entry);
         }
     }
 
@@ -154,6 +158,26 @@ impl Ports {
                     .to_owned())
             }
         }
+    }
+
+    /// Gives crowds a way of their own, once there is one.
+    async fn widen(&mut self, place: &Place, entry: &Entry) {
+        let Way::There(gate) = &entry.way else { return };
+        let crowded = place.protocol == Protocol::Tcp && place.reach == Reach::All && !gate.is_wide();
+        if !crowded || self.network.guest() == self.network.guest_loopback() {
+            return;
+        }
+        if self.loopback.address(&*self.network, &self.shell).is_some() {
+            match self.network.forward(place.protocol, self.beside(place)).await {
+                Ok(port) => gate.widen(port),
+                Err(error) => tracing::warn!(port = place.port, %error, "a published port has no way for crowds"),
+            }
+        }
+    }
+
+    /// Where Docker's own proxy listens for a port that is published on all addresses.
+    fn beside(&self, place: &Place) -> SocketAddrV4 {
+        SocketAddrV4::new(self.network.guest_loopback(), place.port)
     }
 
     /// Listens wherever it does not yet.

@@ -13,15 +13,15 @@ pub struct Containers {
 }
 
 impl Containers {
-    /// As many containers: in pairs of one Compose project, the last one stopped.
-    pub fn new(count: usize) -> Self {
+    /// As many containers, each with a port from `first_port` on: in pairs of one Compose project, the last one stopped.
+    pub fn new(count: u16, first_port: u16) -> Self {
         let all = (0..count).map(|at| {
             let state = if at + 1 == count { "exited" } else { "running" };
             json!({
                 "Id": format!("{at:064x}"), "Names": [format!("/web-{at}")], "Image": "played:1",
                 "State": state, "Status": status(state),
                 "Labels": { "com.docker.compose.project": format!("shop-{}", at / 2) },
-                "Ports": [{ "IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8000 + at, "Type": "tcp" }],
+                "Ports": [{ "IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": first_port + at, "Type": "tcp" }],
             })
         });
         Self { all: Mutex::new(all.collect()), changes: Mutex::new(0), changed: Condvar::new() }

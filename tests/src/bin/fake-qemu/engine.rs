@@ -23,7 +23,7 @@ pub struct Engine {
 
 impl Engine {
     /// The engine of the machine whose seed disk this is.
-    pub fn new(seed: &Path, mute: bool, containers: usize) -> Self {
+    pub fn new(seed: &Path, mute: bool, containers: Containers) -> Self {
         let files = files_of(seed);
         let pem = |name: &str| files[&format!("seed/docker/{name}")].clone();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -39,7 +39,7 @@ impl Engine {
             .with_client_cert_verifier(clients)
             .with_single_cert(chain, key)
             .unwrap();
-        Self { tls: Arc::new(tls), mute, containers: Arc::new(Containers::new(containers)) }
+        Self { tls: Arc::new(tls), mute, containers: Arc::new(containers) }
     }
 
     /// Answers whoever has the right certificate.

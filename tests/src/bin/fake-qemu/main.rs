@@ -4,6 +4,7 @@
 //! What it does badly on purpose is in `FAKE_QEMU`, words separated by spaces:
 //!
 //! - `containers=N`: not bad at all: the engine has as many containers
+//! - `first-port=N`: and they publish ports from there on
 //! - `deaf`: the guest ignores the power button
 //! - `mute`: the engine never answers
 //! - `dies`: QEMU ends with a message before it opens its monitor
@@ -84,6 +85,9 @@ impl Line<'_> {
 #[cfg(target_os = "linux")]
 fn run(line: &Line<'_>) {
     use std::io::Write as _;
+
+    use containers::Containers;
+
     let faults = std::env::var("FAKE_QEMU").unwrap_or_default();
     let fault = |word: &str| faults.split(' ').any(|other| other == word);
     let disks = line.disks();
@@ -92,7 +96,8 @@ fn run(line: &Line<'_>) {
         eprintln!("qemu-system: played: it cannot start today");
         std::process::exit(1);
     }
-    let containers = faults.split(' ').find_map(|word| word.strip_prefix("containers=")?.parse().ok()).unwrap_or(0);
+    let number = |name: &str| faults.split(' ').find_map(|word| word.strip_prefix(name)?.parse::<u16>().ok());
+    let containers = Containers::new(number("containers=").unwrap_or(0), number("first-port=").unwrap_or(8000));
     let engine = engine::Engine::new(&disks["seed"], fault("mute"), containers);
     let guest = monitor::Guest { engine, deaf: fault("deaf"), panics: fault("panics"), serial: line.path("serial") };
     write!(serial, "[    0.000000] Linux version 6.12.1-played\r\nmachine-guest: seed applied\r\n").unwrap();

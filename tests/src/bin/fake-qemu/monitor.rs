@@ -1,7 +1,7 @@
 //! The monitor: QMP on a Unix socket, one client at a time, and ports of this computer that lead into the guest.
 
 use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddrV4, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -128,6 +128,8 @@ fn add(rule: &str, guest: &Arc<Guest>, forwards: &mut Vec<Forward>) -> Result<()
         }
         _ => drop(std::thread::spawn(move || {
             for mut client in taking.incoming().flatten() {
+                // Else the answer would be broken off for what was not read.
+                let _ = client.read(&mut [0; 1024]);
                 let _the_client_may_have_gone = client.write_all(GREETING);
             }
         })),
