@@ -32,9 +32,14 @@ impl App {
         let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
         let driver = self.driver(&record.driver)?;
-        let running = matches!(self.look(&*driver, &record).await, MachineState::Running | MachineState::Paused);
+        let dir = self.store.folder(name);
+        let machine = MachineRef { record: &record, dir: &dir };
+        let seen = driver.observe(machine).await;
+        let running = matches!(seen.state, MachineState::Running | MachineState::Paused);
+        // One that was started elsewhere may have another address than the one that is known here.
+        let elsewhere = !driver.capabilities().local && seen.endpoints != driver.endpoints(machine);
         // One whose engine never answered is waited for, not refused: the user is told to do so when a wait timed out.
-        if running && record.phase == Phase::Ready {
+        if running && !elsewhere && record.phase == Phase::Ready {
             return Err(Error::other(format!("Machine \"{name}\" is already running.")));
         }
         self.start_locked(record, wait, reporter).await
@@ -144,6 +149,10 @@ impl App {
             MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing => {
                 return Err(Error::other(format!("Machine \"{name}\" is already stopped.")));
             }
+            MachineState::Unknown(reason) => {
+                return Err(Error::other(format!("machine {:?} cannot be looked at", name.as_str()))
+                    .because(Error::other(reason)));
+            }
             MachineState::Saved if deadline.is_some() => {
                 return Err(Error::other(format!("Machine \"{name}\" is suspended.")).hint(format!(
                     "`machine start {name}` goes on; `machine kill {name}` throws its saved memory away"
@@ -186,7 +195,12 @@ impl App {
         let mut console = Console::from_here(&dir.join("serial.log"));
         let present = driver.observe(MachineRef { record: &record, dir: &dir }).await;
         let endpoints = match (present.state, present.endpoints) {
-            (MachineState::Running, Some(endpoints)) => endpoints,
+            (MachineState::Running, Some(endpoints))
+                if driver.capabilities().local
+                    || driver.endpoints(MachineRef { record: &record, dir: &dir }) == Some(endpoints) =>
+            {
+                endpoints
+            }
             _ => {
                 self.refresh_certificates(journal)?;
                 let record = journal.snapshot();
