@@ -215,7 +215,8 @@ impl App {
         journal.phase("reserved", Phase::Creating)?;
         self.give_identity(&journal)?;
 
-        reporter.stage("disks", "Making disks");
+        let local = driver.capabilities().local;
+        reporter.stage("disks", if local { "Making disks" } else { "Making the machine" });
         let dir = self.store.folder(&name);
         let snapshot = journal.snapshot();
         let state = driver.create(journal.work(&snapshot, &dir)).await.map_err(|e| unfinished(&name, e))?;

@@ -151,7 +151,8 @@ impl App {
             }
             MachineState::Unknown(reason) => {
                 return Err(Error::other(format!("machine {:?} cannot be looked at", name.as_str()))
-                    .because(Error::other(reason)));
+                    .because(Error::other(reason))
+                    .hint("whether it runs is not known, and nothing was changed: try again once that is mended"));
             }
             MachineState::Saved if deadline.is_some() => {
                 return Err(Error::other(format!("Machine \"{name}\" is suspended.")).hint(format!(

@@ -102,11 +102,7 @@ fn rules(permission: &Element) -> Vec<Rule> {
 }
 
 pub(crate) fn key_pairs(answer: &Element) -> Vec<KeyPair> {
-    let key = |item: &Element| KeyPair {
-        id: item.text_or_empty(&["keyPairId"]),
-        name: item.text_or_empty(&["keyName"]),
-        tags: tags(item),
-    };
+    let key = |item: &Element| KeyPair { name: item.text_or_empty(&["keyName"]), tags: tags(item) };
     answer.items(&["keySet"]).map(key).collect()
 }
 

@@ -131,17 +131,14 @@ pub(crate) fn import_key_pair(key: &NewKeyPair, dry: bool) -> Call {
     ec2("ImportKeyPair", query)
 }
 
-pub(crate) fn delete_key_pair(id: &str) -> Call {
-    ec2("DeleteKeyPair", Query::new().with("KeyPairId", id))
+pub(crate) fn delete_key_pair(name: &str) -> Call {
+    ec2("DeleteKeyPair", Query::new().with("KeyName", name))
 }
 
 pub(crate) fn run(launch: &Launch, dry: bool) -> Call {
     let call = ec2("RunInstances", launch.0.clone().flag("DryRun", dry));
     // What it names was made a moment ago.
-    Call {
-        passing: &["InvalidGroup.NotFound", "InvalidKeyPair.NotFound"],
-        ..call
-    }
+    Call { passing: &["InvalidGroup.NotFound", "InvalidKeyPair.NotFound"], ..call }
 }
 
 pub(crate) fn instance(id: &str) -> Call {
@@ -204,7 +201,7 @@ mod tests {
             revoke("sg-1", &rules[..1]),
             delete_group("sg-1"),
             import_key_pair(&key, false),
-            delete_key_pair("key-1"),
+            delete_key_pair("k"),
             run(&Launch(Query::new().with("ImageId", "ami-1")), true),
             instance("i-1"),
             start("i-1"),

@@ -330,12 +330,12 @@ impl Cloud for AwsClient {
         Ok(answers::key_pairs(&self.call(&call).await?))
     }
 
-    async fn import_key_pair(&self, key: &NewKeyPair, dry: bool) -> Called<String> {
-        Ok(self.create(calls::import_key_pair(key, dry), dry).await?.text_or_empty(&["keyPairId"]))
+    async fn import_key_pair(&self, key: &NewKeyPair, dry: bool) -> Called<()> {
+        self.create(calls::import_key_pair(key, dry), dry).await.map(drop)
     }
 
-    async fn delete_key_pair(&self, id: &str) -> Called<()> {
-        self.call(&calls::delete_key_pair(id)).await.map(drop)
+    async fn delete_key_pair(&self, name: &str) -> Called<()> {
+        self.call(&calls::delete_key_pair(name)).await.map(drop)
     }
 
     async fn run(&self, launch: &Launch, dry: bool) -> Called<Vec<Instance>> {

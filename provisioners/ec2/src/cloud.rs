@@ -139,9 +139,7 @@ pub struct Group {
 /// A public key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyPair {
-    /// `key-...`.
-    pub id: String,
-    /// Its name.
+    /// Its name, unique in its region.
     pub name: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
@@ -259,10 +257,10 @@ pub trait Cloud: Send + Sync {
     async fn delete_group(&self, id: &str) -> Called<()>;
     /// `DescribeKeyPairs`.
     async fn key_pairs(&self, filters: &[Filter]) -> Called<Vec<KeyPair>>;
-    /// `ImportKeyPair`; returns its id. A dry run returns nothing when it would be allowed.
-    async fn import_key_pair(&self, key: &NewKeyPair, dry: bool) -> Called<String>;
+    /// `ImportKeyPair`. A dry run succeeds when it would be allowed.
+    async fn import_key_pair(&self, key: &NewKeyPair, dry: bool) -> Called<()>;
     /// `DeleteKeyPair`.
-    async fn delete_key_pair(&self, id: &str) -> Called<()>;
+    async fn delete_key_pair(&self, name: &str) -> Called<()>;
     /// `RunInstances`. A dry run returns nothing when it would be allowed.
     async fn run(&self, launch: &Launch, dry: bool) -> Called<Vec<Instance>>;
     /// `DescribeInstances`.

@@ -76,17 +76,20 @@ impl Creation<'_> {
             groups.push(id);
         }
 
-        work.checkpoint.save("key-pair", &state.to_value()?)?;
-        let key_name = match (&options.key_pair, &options.key) {
-            (Some(name), Some(key)) => {
-                machine_files::write_whole(&work.machine.dir.join(GIVEN_KEY), &read_key(key)?, machine_files::PRIVATE)?;
-                name.clone()
-            }
-            _ => {
-                state.key_pair = Some(self.key_pair(&belonging).await?);
-                plan::own_name(belonging.machine, belonging.token)
-            }
+        let key_name = match &options.key_pair {
+            Some(name) => name.clone(),
+            None => plan::own_name(belonging.machine, belonging.token),
         };
+        if options.key_pair.is_none() {
+            state.key_pair = Some(key_name.clone());
+        }
+        work.checkpoint.save("key-pair", &state.to_value()?)?;
+        match &options.key {
+            Some(key) => {
+                machine_files::write_whole(&work.machine.dir.join(GIVEN_KEY), &read_key(key)?, machine_files::PRIVATE)?;
+            }
+            None => self.key_pair(&belonging).await?,
+        }
 
         let dir = work.machine.dir;
         let theirs = options.user_data.as_deref().map(read_user_data).transpose()?;
@@ -140,16 +143,12 @@ impl Creation<'_> {
         }
     }
 
-    async fn key_pair(&self, belonging: &Belonging<'_>) -> Result<String> {
+    async fn key_pair(&self, belonging: &Belonging<'_>) -> Result<()> {
         let public = read(&self.work.machine.dir.join(format!("{CLIENT_KEY}.pub")))?;
         match self.cloud.import_key_pair(&plan::key_pair(self.options, belonging, public.trim()), false).await {
-            Ok(id) => Ok(id),
-            Err(error) if error.code == "InvalidKeyPair.Duplicate" => {
-                let found =
-                    self.cloud.key_pairs(&[Filter::one(format!("tag:{}", tag::TOKEN), belonging.token)]).await?;
-                found.into_iter().next().map(|key| key.id).ok_or(error.error)
-            }
-            Err(error) => Err(error.into()),
+            // Its name has the token in it: an earlier attempt of this call has put it there.
+            Err(error) if error.code == "InvalidKeyPair.Duplicate" => Ok(()),
+            result => result.map_err(Error::from),
         }
     }
 }

@@ -147,7 +147,7 @@ async fn in_region(cloud: &dyn Cloud) -> Result<Vec<Orphan>> {
         add(&group.tags, group.id, false);
     }
     for key in cloud.key_pairs(&tagged).await? {
-        add(&key.tags, key.id, false);
+        add(&key.tags, key.name, false);
     }
     Ok(orphans.into_values().collect())
 }

@@ -65,7 +65,7 @@ pub(crate) async fn remove(cloud: &dyn Cloud, state: &State, options: &Ec2Option
     for group in groups.collect::<BTreeSet<_>>() {
         delete_group(cloud, &group, &of_token, options, reporter).await?;
     }
-    let keys = cloud.key_pairs(&of_token).await?.into_iter().map(|key| key.id).chain(state.key_pair.clone());
+    let keys = cloud.key_pairs(&of_token).await?.into_iter().map(|key| key.name).chain(state.key_pair.clone());
     for key in keys.collect::<BTreeSet<_>>() {
         done(cloud.delete_key_pair(&key).await)?;
     }

@@ -22,7 +22,7 @@ pub(crate) struct State {
     /// The security group of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<String>,
-    /// The key pair of its own.
+    /// The name of the key pair of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key_pair: Option<String>,
     /// The instance.
