@@ -111,7 +111,7 @@ pub enum Command {
     Create(Box<Create>),
     /// Check this computer: QEMU, acceleration, disk, ports
     Doctor(Doctor),
-    /// Machines at Amazon EC2: what was left behind there, and the permissions that are needed
+    /// At Amazon EC2: find what was left behind, print the permissions needed
     Ec2 {
         #[command(subcommand)]
         command: Ec2,

@@ -65,7 +65,9 @@ fn server() -> &'static Server {
         let port = line.trim().parse();
         let port = port.unwrap_or_else(|_| panic!("moto did not start: {}", std::fs::read_to_string(&log).unwrap()));
         let _only_held_a_log = std::fs::remove_file(&log);
-        Server { port, _stdin: Mutex::new(child.stdin.take().unwrap()) }
+        let stdin = Mutex::new(child.stdin.take().unwrap());
+        std::thread::spawn(move || child.wait());
+        Server { port, _stdin: stdin }
     })
 }
 
@@ -73,9 +75,7 @@ fn server() -> &'static Server {
 fn python() -> PathBuf {
     let folder = std::env::var_os("MACHINE_TEST_MOTO").map(PathBuf::from);
     let python = folder.map(|folder| folder.join("bin/python")).filter(|python| python.is_file());
-    python.expect(
-        "MACHINE_TEST_MOTO names no virtual environment with moto: `cargo xtask setup` makes one and says where",
-    )
+    python.expect("MACHINE_TEST_MOTO names no virtual environment with moto: `cargo xtask test --only e2e` makes one")
 }
 
 impl PlayedCloud {

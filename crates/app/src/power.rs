@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use machine_core::{
-    Code, Driver, Error, MachineName, MachineRecord, MachineRef, MachineState, Phase, Reporter, Result,
+    Code, Driver, Endpoints, Error, MachineName, MachineRecord, MachineRef, MachineState, Phase, Reporter, Result,
 };
 
 use crate::app::{App, Journal};
@@ -13,6 +13,9 @@ use crate::certificates;
 use crate::create::Created;
 use crate::readiness::Console;
 use crate::seed;
+
+/// How long a machine elsewhere may take to accept a connection.
+const REACH_LIMIT: Duration = Duration::from_secs(3);
 
 /// How a machine came to be off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +39,14 @@ impl App {
         let machine = MachineRef { record: &record, dir: &dir };
         let seen = driver.observe(machine).await;
         let running = matches!(seen.state, MachineState::Running | MachineState::Paused);
-        // One that was started elsewhere may have another address than the one that is known here.
-        let elsewhere = !driver.capabilities().local && seen.endpoints != driver.endpoints(machine);
+        // One that was started elsewhere may have another address than the one that is known here, or this computer another
+        // than the one that is let in.
+        let reached = match seen.endpoints {
+            Some(endpoints) => is_reached(&*driver, machine, endpoints).await,
+            None => true,
+        };
         // One whose engine never answered is waited for, not refused: the user is told to do so when a wait timed out.
-        if running && !elsewhere && record.phase == Phase::Ready {
+        if running && reached && record.phase == Phase::Ready {
             return Err(Error::other(format!("Machine \"{name}\" is already running.")));
         }
         self.start_locked(record, wait, reporter).await
@@ -197,8 +204,7 @@ impl App {
         let present = driver.observe(MachineRef { record: &record, dir: &dir }).await;
         let endpoints = match (present.state, present.endpoints) {
             (MachineState::Running, Some(endpoints))
-                if driver.capabilities().local
-                    || driver.endpoints(MachineRef { record: &record, dir: &dir }) == Some(endpoints) =>
+                if is_reached(&*driver, MachineRef { record: &record, dir: &dir }, endpoints).await =>
             {
                 endpoints
             }
@@ -271,4 +277,15 @@ impl App {
             .within(format!("machine {:?}", name.as_str()))
             .hint(format!("`machine start {name}` starts it"))
     }
+}
+
+/// Whether the way to a machine that runs is the one that is known here. On this computer it always is; elsewhere the
+/// machine's address may have changed, or who is let in: its driver's `start` mends both.
+async fn is_reached(driver: &dyn Driver, machine: MachineRef<'_>, endpoints: Endpoints) -> bool {
+    let capabilities = driver.capabilities();
+    if capabilities.local || !capabilities.power {
+        return true;
+    }
+    let connected = tokio::time::timeout(REACH_LIMIT, tokio::net::TcpStream::connect(endpoints.ssh));
+    driver.endpoints(machine) == Some(endpoints) && matches!(connected.await, Ok(Ok(_)))
 }

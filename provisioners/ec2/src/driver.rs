@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +31,8 @@ use crate::state::State;
 pub(crate) const CLIENT_KEY: &str = "id_ed25519";
 /// The copy of the user's key, where a key pair was named.
 pub(crate) const GIVEN_KEY: &str = "id_ec2";
+/// How long a look is good for.
+const FRESH: Duration = Duration::from_secs(5);
 /// How long a look may take.
 const LOOK: Duration = Duration::from_secs(8);
 /// From when on a machine says that it is about to end itself.
@@ -47,18 +49,27 @@ pub struct Ec2Config {
     pub keys: Option<Keys>,
 }
 
+/// What is known of a machine of which something was made.
+struct Known {
+    options: Ec2Options,
+    state: State,
+    cloud: Arc<dyn Cloud>,
+}
+
 /// Instances at Amazon.
 #[derive(Clone)]
 pub struct Ec2Driver {
     config: Ec2Config,
     /// One client per region, endpoint and profile: they hold connections and credentials.
     clients: Arc<Mutex<HashMap<String, Arc<dyn Cloud>>>>,
+    /// The last look at each instance that was at rest. A window looks more often than anything changes, and AWS counts calls.
+    looks: Arc<Mutex<HashMap<String, (Instant, Observation)>>>,
 }
 
 impl Ec2Driver {
     /// A driver in these surroundings. Calls nobody.
     pub fn new(config: Ec2Config) -> Self {
-        Self { config, clients: Arc::default() }
+        Self { config, clients: Arc::default(), looks: Arc::default() }
     }
 
     /// The store's identity.
@@ -108,14 +119,16 @@ impl Ec2Driver {
     }
 
     /// What there is to work with on a machine of which something was made.
-    pub(crate) fn of(&self, machine: MachineRef<'_>) -> Result<Option<(Ec2Options, State, Arc<dyn Cloud>)>> {
+    fn of(&self, machine: MachineRef<'_>) -> Result<Option<Known>> {
         let Some(state) = State::of(machine) else { return Ok(None) };
         let options = Ec2Options::of(&machine.record.spec)?;
         let cloud = self.cloud(&options, &state.region)?;
-        Ok(Some((options, state, cloud)))
+        Ok(Some(Known { options, state, cloud }))
     }
 
-    fn known(&self, machine: MachineRef<'_>) -> Result<(Ec2Options, State, Arc<dyn Cloud>)> {
+    fn known(&self, machine: MachineRef<'_>) -> Result<Known> {
+        // Something is about to change.
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.of(machine)?.ok_or_else(|| Error::other("nothing was made of this machine yet"))
     }
 
@@ -244,7 +257,7 @@ impl Driver for Ec2Driver {
     }
 
     async fn start(&self, work: Work<'_>) -> Result<Endpoints> {
-        let (options, mut state, cloud) = self.known(work.machine)?;
+        let Known { options, mut state, cloud } = self.known(work.machine)?;
         let instance = power::run(&*cloud, &state, &options, work.reporter).await?;
         if state.group.is_some() && options.allow_cidrs.is_empty() {
             // This computer may be somewhere else than it was then.
@@ -258,7 +271,7 @@ impl Driver for Ec2Driver {
     }
 
     async fn stop(&self, work: Work<'_>, deadline: Duration) -> Result<bool> {
-        let (_, mut state, cloud) = self.known(work.machine)?;
+        let Known { mut state, cloud, .. } = self.known(work.machine)?;
         let by_force = power::stop(&*cloud, &state, deadline).await?;
         state.address = None;
         work.checkpoint.save("stopped", &state.to_value()?)?;
@@ -266,7 +279,7 @@ impl Driver for Ec2Driver {
     }
 
     async fn kill(&self, work: Work<'_>) -> Result<()> {
-        let (_, mut state, cloud) = self.known(work.machine)?;
+        let Known { mut state, cloud, .. } = self.known(work.machine)?;
         power::kill(&*cloud, &state).await?;
         state.address = None;
         work.checkpoint.save("stopped", &state.to_value()?)
@@ -274,20 +287,30 @@ impl Driver for Ec2Driver {
 
     async fn remove(&self, work: Work<'_>) -> Result<()> {
         match self.of(work.machine)? {
-            Some((options, state, cloud)) => removal::remove(&*cloud, &state, &options, work.reporter).await,
+            Some(Known { options, state, cloud }) => removal::remove(&*cloud, &state, &options, work.reporter).await,
             None => Ok(()),
         }
     }
 
     async fn observe(&self, machine: MachineRef<'_>) -> Observation {
-        let (options, state, cloud) = match self.of(machine) {
+        let Known { options, state, cloud } = match self.of(machine) {
             Ok(Some(known)) => known,
             Ok(None) => return Observation::of(MachineState::Missing),
             Err(error) => return Observation::of(MachineState::Unknown(error.to_string())),
         };
         let Some(id) = &state.instance else { return Observation::of(MachineState::Missing) };
+        let looks = || self.looks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, seen)) = looks().get(id).filter(|(at, _)| at.elapsed() < FRESH) {
+            return seen.clone();
+        }
         match within(LOOK, "looking at the instance", cloud.instance(id)).await {
-            Ok(found) => observed(found.as_ref(), &state, &options, Timestamp::now()),
+            Ok(found) => {
+                let seen = observed(found.as_ref(), &state, &options, Timestamp::now());
+                if matches!(seen.state, MachineState::Running | MachineState::Stopped) {
+                    looks().insert(id.clone(), (Instant::now(), seen.clone()));
+                }
+                seen
+            }
             Err(error) => Observation::of(MachineState::Unknown(error.error.to_string())),
         }
     }

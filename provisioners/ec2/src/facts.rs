@@ -63,9 +63,8 @@ pub(crate) async fn look_up(cloud: &dyn Cloud, spec: &MachineSpec, options: &Ec2
         Err(error) => return Err(error.into()),
     };
     let wanted = options.instance_type.as_deref().unwrap_or(USUAL_TYPE);
-    let instance_type = match cloud.instance_type(wanted).await? {
-        Some(found) => found,
-        None => return Err(no_such_type(wanted, cloud.region())),
+    let Some(instance_type) = cloud.instance_type(wanted).await? else {
+        return Err(no_such_type(wanted, cloud.region()));
     };
     if options.spot && !instance_type.usage.is_empty() && !instance_type.usage.iter().any(|usage| usage == "spot") {
         return Err(Error::other(format!("the type {wanted} is not to be had as a spot instance")));

@@ -7,6 +7,8 @@ mod answers;
 mod caller;
 mod calls;
 mod client;
+#[cfg(test)]
+mod client_tests;
 mod cloud;
 mod connector;
 mod creation;

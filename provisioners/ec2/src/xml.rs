@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn what_is_cut_short_or_nested_beyond_reason_is_refused() {
         for wrong in ["", "no xml", "<a>", "<a><b></a></b>", "</a>", "<a>&nope;</a>", "<a", &"<a>".repeat(100_000)] {
-            assert!(Element::parse(wrong.as_bytes()).is_err(), "{:.20}", wrong);
+            assert!(Element::parse(wrong.as_bytes()).is_err(), "{wrong:.20}");
         }
         assert!(Element::parse(b"<a>\xff</a>").is_err());
     }
