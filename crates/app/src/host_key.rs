@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use machine_core::{Endpoints, MachineRef, Reporter, Result};
+use machine_core::{Code, Endpoints, MachineRef, Reporter, Result};
 use machine_engine::HostKeyChange;
 
 use crate::app::{App, Journal};
@@ -45,7 +45,13 @@ impl App {
             boot_limit: limit,
             go_on: Box::new(move || go_on.check()),
         };
-        let made = machine_ssh::blocking(move || change.make()).await?;
+        let made = machine_ssh::blocking(move || change.make()).await.map_err(|error| match error.code() {
+            Code::Interrupted | Code::HostKey => error,
+            _ => error.hint(format!(
+                "it may still be booting, or something on the way does not let you through: `machine start {}` waits again",
+                record.name
+            )),
+        })?;
         reporter.detail("giving the machine a host key that only it has");
         let key = made.key().to_owned();
         machine_files::write_whole(&next, key.as_bytes(), machine_files::PRIVATE)?;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::cloud::{CallError, Cloud, Instance};
 use crate::driver::{CLIENT_KEY, GIVEN_KEY};
 use crate::options::Ec2Options;
+use crate::pace;
 use crate::plan::{self, Belonging, Wish, tag};
 use crate::query::Filter;
 use crate::state::State;
@@ -116,7 +117,17 @@ impl Creation<'_> {
             options.instance_type.as_deref().unwrap_or_default(),
             facts.zone
         ));
-        let made = cloud.run(&launch, false).await?;
+        let made = match cloud.run(&launch, false).await {
+            Ok(made) => made,
+            Err(refused) => {
+                // An answer that says no is one: nothing will appear that `rm` would have to wait for.
+                if !refused.code.is_empty() && !pace::passes(400, &refused.code) {
+                    state.launched = false;
+                    work.checkpoint.save("refused", &state.to_value()?)?;
+                }
+                return Err(refused.into());
+            }
+        };
         let instance = made.first().ok_or_else(|| Error::other("RunInstances answered without an instance"))?;
         work.reporter.detail(format!("instance {}", instance.id));
         state.instance = Some(instance.id.clone());

@@ -36,7 +36,12 @@ impl Pace {
 }
 
 /// Whether a call that failed so may succeed when it is repeated a little later (EC2's list of throttling and server errors).
+///
+/// Capacity comes back in minutes or hours, if at all: EC2 tells of it with a server error's status, and it is none.
 pub(crate) fn passes(status: u16, code: &str) -> bool {
+    if code.starts_with("Insufficient") {
+        return false;
+    }
     status >= 500
         || status == 429
         || matches!(
@@ -62,6 +67,20 @@ pub(crate) fn passes(status: u16, code: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_busy_passes_and_what_is_missing_does_not() {
+        for (status, code) in
+            [(503, "RequestLimitExceeded"), (400, "Throttling"), (500, "InternalError"), (502, ""), (429, "")]
+        {
+            assert!(passes(status, code), "{status} {code}");
+        }
+        for (status, code) in
+            [(500, "InsufficientInstanceCapacity"), (400, "InvalidAMIID.NotFound"), (403, "AuthFailure"), (400, "")]
+        {
+            assert!(!passes(status, code), "{status} {code}");
+        }
+    }
 
     #[test]
     fn pauses_double_up_to_a_bound_and_are_never_longer() {

@@ -185,9 +185,10 @@ fn calls_that_are_throttled_are_repeated_and_others_are_told_at_once() {
     cloud.has_nothing("after a rehearsal that failed");
 
     cloud.fails("RunInstances", "InsufficientInstanceCapacity", 500, 9, &json!({}));
-    let run = scene.run("create -d ec2 --ec2-retries 0 --no-wait dev");
+    let run = scene.run("create -d ec2 --no-wait dev");
     run.exits(1).fails_clearly().says("no room for it at this moment").says("another --ec2-zone");
     assert_eq!(cloud.instances(), Vec::<Value>::new());
+    assert!(!scene.record("dev")["driver_state"]["launched"].as_bool().unwrap(), "there is nothing to wait for");
     scene.run("rm -y dev").ok();
     cloud.has_nothing("after a launch that failed");
 }
