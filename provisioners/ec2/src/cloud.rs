@@ -182,7 +182,7 @@ impl Instance {
     }
 }
 
-/// What `RunInstances` is asked for. Its parameters are made by [`crate::plan`].
+/// What `RunInstances` is asked for. Its parameters are made by the module `plan`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Launch(pub(crate) crate::query::Query);
 
