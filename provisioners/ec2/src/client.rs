@@ -22,6 +22,8 @@ use crate::pace::{self, Pace};
 use crate::query::{Filter, Query};
 use crate::xml::Element;
 
+/// How often a connection is tried: a host that nobody knows (a region that there is not) stays so.
+const CONNECTIONS: u32 = 3;
 /// More pages than any account has; a server that never comes to an end is not followed for ever.
 const MOST_PAGES: usize = 1000;
 
@@ -130,8 +132,7 @@ impl AwsClient {
                 }
                 Err(error) => {
                     tracing::debug!(action, %error, "AWS does not answer");
-                    // A name that nobody knows stays so; what was cut off on its way may get through.
-                    if last {
+                    if last || (error.is_connect() && attempt + 1 >= CONNECTIONS) {
                         let host = self.url(message.service);
                         let error = failure::unanswered(&error, action, host.trim_end_matches('/'));
                         return Err(CallError { code: String::new(), error });

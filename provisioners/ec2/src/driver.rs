@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -60,6 +60,8 @@ struct Known {
 #[derive(Clone)]
 pub struct Ec2Driver {
     config: Ec2Config,
+    /// What all clients send by; made at first use, because reading the system's authorities takes its time.
+    http: Arc<OnceLock<Http>>,
     /// One client per region, endpoint and profile: they hold connections and credentials.
     clients: Arc<Mutex<HashMap<String, Arc<dyn Cloud>>>>,
     /// The last look at each instance that was at rest. A window looks more often than anything changes, and AWS counts calls.
@@ -69,7 +71,15 @@ pub struct Ec2Driver {
 impl Ec2Driver {
     /// A driver in these surroundings. Calls nobody.
     pub fn new(config: Ec2Config) -> Self {
-        Self { config, clients: Arc::default(), looks: Arc::default() }
+        Self { config, http: Arc::default(), clients: Arc::default(), looks: Arc::default() }
+    }
+
+    fn http(&self) -> Result<Http> {
+        if let Some(http) = self.http.get() {
+            return Ok(http.clone());
+        }
+        let http = Http::new()?;
+        Ok(self.http.get_or_init(|| http).clone())
     }
 
     /// The store's identity.
@@ -95,7 +105,7 @@ impl Ec2Driver {
         if let Some(client) = clients.get(&key) {
             return Ok(Arc::clone(client));
         }
-        let client: Arc<dyn Cloud> = Arc::new(AwsClient::new(Http::new()?, place));
+        let client: Arc<dyn Cloud> = Arc::new(AwsClient::new(self.http()?, place));
         clients.insert(key, Arc::clone(&client));
         Ok(client)
     }
@@ -104,7 +114,7 @@ impl Ec2Driver {
     pub(crate) async fn region(&self, options: &Ec2Options) -> Result<String> {
         let region = match &options.region {
             Some(region) => Some(region.clone()),
-            None => usual_region(&Http::new()?, options.profile.as_deref()).await,
+            None => usual_region(&self.http()?, options.profile.as_deref()).await,
         };
         let region = region.unwrap_or_else(|| USUAL_REGION.to_owned());
         // It becomes part of a host's name.
@@ -145,7 +155,7 @@ impl Ec2Driver {
             None if options.is_private() => Way::Private(network),
             None => Way::Internet,
         };
-        Ok(vec![caller::allowed(&Http::new()?, &way).await?])
+        Ok(vec![caller::allowed(&self.http()?, &way).await?])
     }
 
     async fn check(&self, spec: &mut MachineSpec, reporter: &Reporter) -> Result<()> {
@@ -262,8 +272,11 @@ impl Driver for Ec2Driver {
         if state.group.is_some() && options.allow_cidrs.is_empty() {
             // This computer may be somewhere else than it was then.
             let network = format!("{}/32", instance.private.map(|address| address.to_string()).unwrap_or_default());
-            let allowed = self.allowed(&options, &*cloud, &network).await?;
-            power::let_in(&*cloud, &state, &options, &allowed, work.reporter).await?;
+            match self.allowed(&options, &*cloud, &network).await {
+                Ok(allowed) => power::let_in(&*cloud, &state, &options, &allowed, work.reporter).await?,
+                // Whoever was let in before still is.
+                Err(error) => work.reporter.warn(error.to_string()),
+            }
         }
         state.address = address_of(&instance, &options);
         work.checkpoint.save("address", &state.to_value()?)?;
