@@ -265,6 +265,28 @@ fn a_machine_that_cannot_be_looked_at_is_not_taken_for_one_that_is_off() {
     cloud.has_nothing("after rm");
 }
 
+#[test]
+fn a_group_and_a_key_pair_that_were_there_are_used_and_left_as_they_are() {
+    let cloud = PlayedCloud::new();
+    let scene = cloud.scene();
+    scene.run("create -d ec2 --no-wait first").ok();
+    let before = cloud.state();
+    let text = |kind: &str| before[kind][0]["name"].as_str().unwrap().to_owned();
+    let (group, key) = (text("groups"), text("keys"));
+    let file = scene.folder("first").join("id_ed25519");
+    let words = ["create", "-d", "ec2", "--no-wait", "--ec2-security-group", &group, "--ec2-keypair-name", &key];
+    scene.machine(words.iter().copied().chain(["--ec2-ssh-keypath", file.to_str().unwrap(), "second"])).ok();
+    let state = cloud.state();
+    assert_eq!((&state["groups"], &state["keys"]), (&before["groups"], &before["keys"]), "nothing of them changed");
+    assert_eq!(cloud.instances()[1]["key_name"], key.as_str());
+    assert_eq!(std::fs::read(scene.folder("second").join("id_ec2")).unwrap(), std::fs::read(&file).unwrap());
+    scene.run("rm -y second").ok();
+    let state = cloud.state();
+    assert_eq!((&state["groups"], &state["keys"]), (&before["groups"], &before["keys"]), "nor did they go");
+    scene.run("rm -y first").ok();
+    cloud.has_nothing("after both are gone");
+}
+
 /// Waits until the played EC2 shows an instance that runs and is reached elsewhere than `before`; returns it.
 fn launched(cloud: &PlayedCloud, before: Option<IpAddr>, by: &Running) -> (Value, IpAddr) {
     until(&format!("an instance that process {} starts", by.pid()), STEP, || {
