@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell as CompletionShell;
 
+use crate::ec2_arguments::{Ec2, Ec2Create};
 use crate::engine_arguments::{EngineSettings, EngineSource, Provision, Set, User};
 use crate::outcome::Format;
 use crate::sizes;
@@ -110,6 +111,11 @@ pub enum Command {
     Create(Box<Create>),
     /// Check this computer: QEMU, acceleration, disk, ports
     Doctor(Doctor),
+    /// At Amazon EC2: find what was left behind, print the permissions needed
+    Ec2 {
+        #[command(subcommand)]
+        command: Ec2,
+    },
     /// Print the lines that point a shell's Docker client at a machine
     Env(Env),
     /// Images that machines are made from
@@ -221,7 +227,7 @@ pub struct Create {
     /// The new machine's name: 1 to 63 letters, digits, '.' and '-'
     #[arg(default_value = "default", hide_default_value = true)]
     pub name: String,
-    /// What provides it [env: MACHINE_DRIVER] [default: qemu]
+    /// What provides it: qemu, ec2, generic [env: MACHINE_DRIVER] [default: qemu]
     #[arg(long, short)]
     pub driver: Option<String>,
     /// Virtual CPUs [default: up to 4 of this computer's]
@@ -233,7 +239,7 @@ pub struct Create {
     /// Disk for containers, images and volumes: GiB, or with a unit; grows as it fills [default: 20g]
     #[arg(long, value_name = "SIZE", value_parser = sizes::disk, help_heading = "Size")]
     pub disk: Option<u64>,
-    /// The image: a name of `machine image ls`, or a path [default: machine]
+    /// The image: a name of `machine image ls`, or a path [default: machine]; ec2: ubuntu-24.04, debian-13, amazon-2023
     #[arg(long, value_name = "NAME|PATH")]
     pub image: Option<String>,
     /// Hardware acceleration: auto, kvm, hvf, whpx or tcg (none) [default: auto]
@@ -245,7 +251,7 @@ pub struct Create {
     /// Boot, even where a saved state of a like machine could be gone on from (and leave none)
     #[arg(long)]
     pub no_warm: bool,
-    /// The login name inside [default: docker]
+    /// The login name inside [default: docker; ec2: the image's]
     #[arg(long, value_name = "NAME")]
     pub ssh_user: Option<String>,
     /// The host to adopt: its address or name [env: GENERIC_IP_ADDRESS]
@@ -266,6 +272,8 @@ pub struct Create {
     /// Its host key, `ssh-ed25519 AAAA...` or a line of known_hosts [default: you are asked]
     #[arg(long, value_name = "KEY", help_heading = "Driver generic")]
     pub generic_host_key: Option<String>,
+    #[command(flatten)]
+    pub ec2: Ec2Create,
     /// One more name or address for the server certificate (repeat)
     #[arg(long, value_name = "NAME", help_heading = "Engine")]
     pub tls_san: Vec<String>,

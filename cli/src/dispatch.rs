@@ -5,7 +5,7 @@ use machine_core::Result;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    connection, create, doctor, image, list, logs, ports, power, provision, remove, ssh, supervise, tunnel, user,
+    connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, ssh, supervise, tunnel, user,
     version,
 };
 use crate::progress::Manner;
@@ -17,6 +17,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Config(one) => connection::config(app, one.name.as_deref()),
         Command::Create(create) => create::run(app, *create, manner),
         Command::Doctor(doctor) => doctor::run(app, doctor.format),
+        Command::Ec2 { command } => ec2::run(app, command, manner),
         Command::Env(env) => connection::env(app, &env),
         Command::Image { command } => image::run(app, command, manner),
         Command::Inspect(one) => list::inspect(app, one.name.as_deref()),

@@ -38,6 +38,26 @@ pub fn disk(text: &str) -> Result<u64, String> {
     parse(text, 1024.0)
 }
 
+/// A time in whole minutes: `90m`, `8h`, `3d`.
+///
+/// # Errors
+/// Text that is none, or more than a year.
+pub fn minutes(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "m" | "min" => 1,
+        "h" => 60,
+        "d" => 60 * 24,
+        _ => return Err("a time is a number with m, h or d: 90m, 8h, 3d".to_owned()),
+    };
+    let number: u64 = number.parse().map_err(|_| "a time is a number with m, h or d: 90m, 8h, 3d".to_owned())?;
+    number
+        .checked_mul(factor)
+        .filter(|minutes| *minutes <= 60 * 24 * 365)
+        .ok_or_else(|| "a year is the most".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,6 +70,14 @@ mod tests {
         assert_eq!(disk("500m"), Ok(500));
         for bad in ["", "x", "0", "-1", "1e9", "4q", "99999t", "1.2.3"] {
             assert!(memory(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_whole_minutes_with_a_unit() {
+        assert_eq!((minutes("90m"), minutes("8h"), minutes("3d")), (Ok(90), Ok(480), Ok(4320)));
+        for wrong in ["", "8", "h", "-1h", "1.5h", "8x", "999d", "99999999999999999999h"] {
+            assert!(minutes(wrong).is_err(), "{wrong}");
         }
     }
 }

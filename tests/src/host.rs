@@ -1,7 +1,7 @@
 //! A host that is played: a real sshd whose commands run in a throw-away root, where the tools that matter are scripts.
 
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::engine::Engine;
 use crate::program::find_program;
 
 /// What the scripts are: each decides by files in `/play`.
@@ -79,6 +80,8 @@ esac
 pub struct PlayedHost {
     folder: tempfile::TempDir,
     address: SocketAddr,
+    /// What else is listened at.
+    more: Mutex<Vec<SocketAddr>>,
     connections: Arc<Mutex<Vec<Child>>>,
     ended: Arc<AtomicBool>,
 }
@@ -90,13 +93,9 @@ impl PlayedHost {
         let root = folder.path().join("root");
         make_root(&root);
         let at = |name: &str| folder.path().join(name);
-        for name in ["host_key", "client_key"] {
-            let made = Command::new(find_program("ssh-keygen"))
-                .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
-                .arg(at(name))
-                .status();
-            assert!(made.unwrap().success());
-        }
+        let host_key = root.join(HOST_KEY);
+        make_key(&host_key);
+        make_key(&at("client_key"));
         let enter = at("enter");
         // In its root, by the one of the two ways that this user may.
         let chroot = if rustix::process::getuid().is_root() { "chroot" } else { "unshare --map-root-user chroot" };
@@ -110,7 +109,7 @@ impl PlayedHost {
         let config = format!(
             "HostKey {}\nAuthorizedKeysFile {}\nForceCommand {}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
              KbdInteractiveAuthentication no\nPermitRootLogin yes\nPidFile none\nLogLevel ERROR\nPrintMotd no\n",
-            at("host_key").display(),
+            host_key.display(),
             at("client_key.pub").display(),
             enter.display(),
         );
@@ -120,12 +119,19 @@ impl PlayedHost {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let host = Self {
             address: listener.local_addr().unwrap(),
+            more: Mutex::default(),
             connections: Arc::default(),
             ended: Arc::default(),
             folder,
         };
-        let (connections, ended, config) = (host.connections.clone(), host.ended.clone(), host.path("config"));
-        let log = File::create(host.path("log")).unwrap();
+        host.accept_at(listener);
+        host
+    }
+
+    /// Lets whoever connects in to an sshd of its own.
+    fn accept_at(&self, listener: TcpListener) {
+        let (connections, ended, config) = (self.connections.clone(), self.ended.clone(), self.path("config"));
+        let log = File::options().append(true).create(true).open(self.path("log")).unwrap();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if ended.load(Ordering::SeqCst) {
@@ -143,7 +149,50 @@ impl PlayedHost {
                 connections.lock().unwrap().push(child);
             }
         });
-        host
+    }
+
+    /// Is also reached at this address of the loopback network: sshd at the same port, its engine at 2376 once it runs, with the
+    /// certificates that were brought to it.
+    pub fn appear_at(&self, address: IpAddr) {
+        let ssh = TcpListener::bind((address, self.port())).unwrap();
+        let engine = TcpListener::bind((address, 2376)).unwrap();
+        self.more.lock().unwrap().extend([ssh.local_addr().unwrap(), engine.local_addr().unwrap()]);
+        self.accept_at(ssh);
+        let (root, ended) = (self.path("root"), self.ended.clone());
+        std::thread::spawn(move || {
+            for client in engine.incoming().flatten() {
+                if ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let file = |name: &str| fs::read(root.join("etc/docker").join(name)).unwrap_or_default();
+                if root.join("play/runs").exists() {
+                    let engine = Engine::with(
+                        &file("ca.pem"),
+                        &file("server.pem"),
+                        &file("server-key.pem"),
+                        crate::containers::Containers::new(0, 8000),
+                    );
+                    std::thread::spawn(move || engine.serve_one(client));
+                }
+            }
+        });
+    }
+
+    /// Does at its first boot what cloud-init would: takes the host key out of the user data, lets the key in.
+    pub fn boots_with(&self, user_data: &str, authorized_key: &str) {
+        use base64::Engine as _;
+        let part = user_data.split("Content-Type: text/cloud-config").nth(1).unwrap();
+        let body: String =
+            part.split("\n\n").nth(1).unwrap().split("--machine-").next().unwrap().split_whitespace().collect();
+        let text = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(body).unwrap()).unwrap();
+        let lines = text.lines().skip_while(|line| !line.contains("ed25519_private")).skip(1);
+        let private: String =
+            lines.map_while(|line| line.strip_prefix("    ")).map(|line| format!("{line}\n")).collect();
+        let public = text.lines().find_map(|line| line.strip_prefix("  ed25519_public: ")).unwrap();
+        let host_key = self.root(HOST_KEY);
+        fs::write(&host_key, private).unwrap();
+        fs::write(host_key.with_extension("pub"), format!("{public}\n")).unwrap();
+        fs::write(self.path("client_key.pub"), authorized_key).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -177,7 +226,7 @@ impl PlayedHost {
 
     /// Its host key.
     pub fn host_key(&self) -> String {
-        let text = fs::read_to_string(self.path("host_key.pub")).unwrap();
+        let text = fs::read_to_string(self.root(HOST_KEY).with_extension("pub")).unwrap();
         text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     }
 
@@ -188,14 +237,10 @@ impl PlayedHost {
 
     /// Gives it another host key, as a host made anew has.
     pub fn change_host_key(&self) {
-        for name in ["host_key", "host_key.pub"] {
-            fs::remove_file(self.path(name)).unwrap();
-        }
-        let keygen = Command::new(find_program("ssh-keygen"))
-            .args(["-q", "-t", "ed25519", "-N", "", "-f"])
-            .arg(self.path("host_key"))
-            .status();
-        assert!(keygen.unwrap().success());
+        let host_key = self.root(HOST_KEY);
+        fs::remove_file(host_key.with_extension("pub")).unwrap();
+        fs::remove_file(&host_key).unwrap();
+        make_key(&host_key);
     }
 
     /// Ends its side of every connection, as a network that goes away.
@@ -234,8 +279,19 @@ impl PlayedHost {
     }
 }
 
+/// Where its host key lies, in its root.
+const HOST_KEY: &str = "etc/ssh/ssh_host_ed25519_key";
+
+fn make_key(path: &Path) {
+    let made = Command::new(find_program("ssh-keygen"))
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "", "-f"])
+        .arg(path)
+        .status();
+    assert!(made.unwrap().success());
+}
+
 /// The user that the tests run as: the only one that an unprivileged sshd lets in.
-fn login_name() -> String {
+pub fn login_name() -> String {
     let output = Command::new("id").arg("-un").output().unwrap();
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -243,7 +299,10 @@ fn login_name() -> String {
 impl Drop for PlayedHost {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::SeqCst);
-        let _wakes_the_listener = TcpStream::connect(self.address);
+        let more = self.more.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        for address in more.into_iter().chain([self.address]) {
+            let _wakes_the_listener = TcpStream::connect(address);
+        }
         self.cut_connections();
     }
 }
@@ -254,7 +313,7 @@ fn make_root(root: &Path) {
         "bin",
         "lib",
         "lib64",
-        "etc",
+        "etc/ssh",
         "play",
         "tmp",
         "run/systemd/system",
@@ -274,9 +333,15 @@ fn make_root(root: &Path) {
     let (busybox, shell) = (find_program("busybox"), find_program("dash"));
     copy(&busybox, "bin/busybox");
     copy(&shell, "bin/sh");
-    let libraries = Command::new("ldd").arg(&shell).output().unwrap();
-    for library in String::from_utf8_lossy(&libraries.stdout).split_whitespace().filter(|word| word.starts_with('/')) {
-        copy(&fs::canonicalize(library).unwrap(), library.trim_start_matches('/'));
+    let keygen = find_program("ssh-keygen");
+    copy(&keygen, "bin/ssh-keygen");
+    for program in [&shell, &keygen] {
+        let libraries = Command::new("ldd").arg(program).output().unwrap();
+        for library in
+            String::from_utf8_lossy(&libraries.stdout).split_whitespace().filter(|word| word.starts_with('/'))
+        {
+            copy(&fs::canonicalize(library).unwrap(), library.trim_start_matches('/'));
+        }
     }
     let applets = Command::new(&busybox).arg("--list").output().unwrap();
     for applet in String::from_utf8_lossy(&applets.stdout)

@@ -7,6 +7,12 @@
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a harness of tests: whatever fails here fails the test")]
 
 mod busybox;
+mod cloud;
+#[path = "bin/fake-qemu/containers.rs"]
+mod containers;
+#[path = "bin/fake-qemu/engine.rs"]
+#[expect(dead_code, reason = "the played QEMU makes its engine from a seed disk")]
+mod engine;
 mod host;
 mod image;
 mod mount;
@@ -23,7 +29,8 @@ mod webdriver;
 mod window;
 
 pub use busybox::busybox;
-pub use host::PlayedHost;
+pub use cloud::PlayedCloud;
+pub use host::{PlayedHost, login_name};
 pub use image::{bare_images, fake_images, real_images};
 pub use mount::Mount;
 pub use process::{Process, listeners, process};

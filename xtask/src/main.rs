@@ -89,7 +89,7 @@ fn run(task: Task) -> Result<()> {
             Ok(())
         }
         Task::Cross { consent, options } => {
-            setup::run(&[setup::Group::Build, setup::Group::Cross], consent.yes)?;
+            setup::run(&[setup::Group::Build, setup::Group::Python, setup::Group::Cross], consent.yes)?;
             cross::run(&options, &mut command::Output::Terminal).map(|note| println!("{note}"))
         }
         Task::Bench { consent, options } => bench::run(&options, consent.yes),

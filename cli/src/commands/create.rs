@@ -90,6 +90,7 @@ fn words(create: Create) -> Result<CreateWords> {
             generic_engine_port: create.generic_engine_port,
             generic_host_key: create.generic_host_key,
             ssh_user: create.ssh_user,
+            ec2: Box::new(create.ec2.words()),
         },
         wait: !create.no_wait,
         timeout: Duration::from_secs(create.timeout),

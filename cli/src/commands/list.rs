@@ -31,7 +31,7 @@ pub fn names(app: &App, ls: &Ls) -> Result<i32> {
 pub fn status(app: &App, name: Option<&str>) -> Result<i32> {
     let seen = crate::block_on(app.status(&app.resolve(name)?))?;
     println!("{}", seen.state.name());
-    if let machine_core::MachineState::Broken(reason) = &seen.state {
+    if let machine_core::MachineState::Broken(reason) | machine_core::MachineState::Unknown(reason) = &seen.state {
         eprintln!("{reason}");
     }
     for warning in &seen.warnings {

@@ -3,6 +3,7 @@
 pub mod connection;
 pub mod create;
 pub mod doctor;
+pub mod ec2;
 pub mod image;
 pub mod list;
 pub mod logs;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use machine_core::{
     Checkpoint, Code, Driver, Error, EventKind, MachineName, MachineRecord, MachineRef, Phase, Reporter, Result, Work,
 };
+use machine_ec2::{Ec2Config, Ec2Driver, Keys};
 use machine_generic::GenericDriver;
 use machine_images::ImageStore;
 use machine_qemu::{QemuConfig, QemuDriver};
@@ -25,13 +26,22 @@ pub struct App {
     pub(crate) environment: Arc<Environment>,
     pub(crate) store: Store,
     qemu: Arc<OnceLock<Arc<QemuDriver>>>,
+    ec2: Arc<OnceLock<Arc<Ec2Driver>>>,
+    /// AWS keys that were given with a command, for it alone.
+    pub(crate) ec2_keys: Arc<OnceLock<Keys>>,
 }
 
 impl App {
     /// An application in this environment. Touches nothing.
     pub fn new(environment: Environment) -> Self {
         let store = Store::at(environment.store.clone());
-        Self { environment: Arc::new(environment), store, qemu: Arc::default() }
+        Self {
+            environment: Arc::new(environment),
+            store,
+            qemu: Arc::default(),
+            ec2: Arc::default(),
+            ec2_keys: Arc::default(),
+        }
     }
 
     /// The environment that it was made in.
@@ -100,13 +110,27 @@ impl App {
         }
     }
 
+    pub(crate) fn ec2(&self) -> Arc<Ec2Driver> {
+        let make = || {
+            let store = self.store.clone();
+            Arc::new(Ec2Driver::new(Ec2Config {
+                store: Arc::new(move || store.id().map(|id| id.to_string())),
+                owner: self.environment.user.clone(),
+                keys: self.ec2_keys.get().cloned(),
+            }))
+        };
+        Arc::clone(self.ec2.get_or_init(make))
+    }
+
     /// The driver of that name.
     pub(crate) fn driver(&self, name: &str) -> Result<Arc<dyn Driver>> {
         match name {
             "qemu" => Ok(self.qemu()),
+            "ec2" => Ok(self.ec2()),
             "generic" => Ok(Arc::new(GenericDriver)),
             other => {
-                Err(Error::new(Code::Usage, format!("driver {other:?} not found")).hint("drivers here: qemu, generic"))
+                Err(Error::new(Code::Usage, format!("driver {other:?} not found"))
+                    .hint("drivers here: qemu, ec2, generic"))
             }
         }
     }

@@ -110,6 +110,8 @@ impl App {
     pub fn create_request(&self, words: CreateWords) -> Result<CreateRequest> {
         let environment = &self.environment;
         let driver = words.driver.or_else(|| environment.driver.clone()).unwrap_or_else(|| "qemu".to_owned());
+        // docker-machine's name for it.
+        let driver = if driver == "amazonec2" { "ec2".to_owned() } else { driver };
         let said = self.said_to(&driver, words.to_driver)?;
         let mut engine = words.engine;
         if engine.registry_mirrors.is_empty() {
@@ -124,7 +126,7 @@ impl App {
             spec: MachineSpec {
                 cpus: words.cpus,
                 memory_mib: words.memory_mib,
-                disk_mib: words.disk_mib,
+                disk_mib: if words.disk_mib == 0 { said.disk_mib.unwrap_or(0) } else { words.disk_mib },
                 image: words.image,
                 ssh_user: said.ssh_user,
                 tls_san: words.tls_san,
@@ -217,7 +219,8 @@ impl App {
         journal.phase("reserved", Phase::Creating)?;
         self.give_identity(&journal)?;
 
-        reporter.stage("disks", "Making disks");
+        let local = driver.capabilities().local;
+        reporter.stage("disks", if local { "Making disks" } else { "Making the machine" });
         let dir = self.store.folder(&name);
         let snapshot = journal.snapshot();
         let state = driver.create(journal.work(&snapshot, &dir)).await.map_err(|e| unfinished(&name, e))?;
@@ -303,7 +306,7 @@ fn is_what_was_asked_for(wanted: &MachineSpec, present: &MachineSpec) -> bool {
         && number(wanted.memory_mib, present.memory_mib)
         && number(wanted.disk_mib, present.disk_mib)
         && wanted.image.as_ref().is_none_or(image)
-        && wanted.ssh_user == present.ssh_user
+        && (wanted.ssh_user.is_empty() || wanted.ssh_user == present.ssh_user)
         && wanted.tls_san == present.tls_san
         && wanted.engine == present.engine
         && wanted.publish == present.publish

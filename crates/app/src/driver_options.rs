@@ -6,6 +6,7 @@ use machine_core::{Code, Error, Result};
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::ec2_words::Ec2Words;
 
 /// Words of all drivers; each takes its own and refuses the others'.
 #[derive(Clone, Debug, Default)]
@@ -30,28 +31,40 @@ pub struct DriverWords {
     pub generic_host_key: Option<String>,
     /// The login name inside.
     pub ssh_user: Option<String>,
+    /// ec2: all of its own.
+    pub ec2: Box<Ec2Words>,
 }
 
 /// A driver's options and the login name.
 pub(crate) struct Said {
     pub(crate) options: Map<String, Value>,
+    /// Empty: the driver knows.
     pub(crate) ssh_user: String,
+    /// The disk that the driver's own words ask for, MiB.
+    pub(crate) disk_mib: Option<u64>,
 }
 
 impl App {
     pub(crate) fn said_to(&self, driver: &str, words: DriverWords) -> Result<Said> {
+        if driver != "qemu" && (words.accelerator.is_some() || words.no_warm || !words.qemu_arguments.is_empty()) {
+            return Err(of_another("--accelerator, --no-warm and --qemu-arg", "qemu"));
+        }
+        if driver != "generic" && words.says_something_to_generic() {
+            return Err(of_another("--generic-... flags", "generic"));
+        }
+        if driver != "ec2" && *words.ec2 != Ec2Words::default() {
+            return Err(of_another("--ec2-... flags and --expires", "ec2"));
+        }
         match driver {
+            "ec2" => self.said_to_ec2(*words.ec2, words.ssh_user),
             "generic" => self.said_to_generic(words),
-            "qemu" => said_to_qemu(words),
+            "qemu" => Ok(said_to_qemu(words)),
             // Refused by whoever looks the driver up.
-            _ => Ok(Said { options: Map::new(), ssh_user: words.ssh_user.unwrap_or_default() }),
+            _ => Ok(Said { options: Map::new(), ssh_user: words.ssh_user.unwrap_or_default(), disk_mib: None }),
         }
     }
 
     fn said_to_generic(&self, words: DriverWords) -> Result<Said> {
-        if words.accelerator.is_some() || words.no_warm || !words.qemu_arguments.is_empty() {
-            return Err(of_another("--accelerator, --no-warm and --qemu-arg", "qemu"));
-        }
         let variable = |name: &str| self.environment.generic.get(name).cloned();
         let port = |said: Option<u16>, name: &str| match (said, variable(name)) {
             (Some(port), _) => Ok(Some(port)),
@@ -89,7 +102,7 @@ impl App {
         }
         let user = words.generic_ssh_user.or(words.ssh_user).or_else(|| variable("SSH_USER"));
         // docker-machine's choice.
-        Ok(Said { options, ssh_user: user.unwrap_or_else(|| "root".to_owned()) })
+        Ok(Said { options, ssh_user: user.unwrap_or_else(|| "root".to_owned()), disk_mib: None })
     }
 
     /// The key that ssh(1) would take first.
@@ -106,16 +119,18 @@ impl App {
     }
 }
 
-fn said_to_qemu(words: DriverWords) -> Result<Said> {
-    let generic = words.generic_ip_address.is_some()
-        || words.generic_ssh_port.is_some()
-        || words.generic_ssh_user.is_some()
-        || words.generic_ssh_key.is_some()
-        || words.generic_engine_port.is_some()
-        || words.generic_host_key.is_some();
-    if generic {
-        return Err(of_another("--generic-... flags", "generic"));
+impl DriverWords {
+    fn says_something_to_generic(&self) -> bool {
+        self.generic_ip_address.is_some()
+            || self.generic_ssh_port.is_some()
+            || self.generic_ssh_user.is_some()
+            || self.generic_ssh_key.is_some()
+            || self.generic_engine_port.is_some()
+            || self.generic_host_key.is_some()
     }
+}
+
+fn said_to_qemu(words: DriverWords) -> Said {
     let mut options = Map::new();
     options.insert("accelerator".into(), json!(words.accelerator.unwrap_or_else(|| "auto".to_owned())));
     if !words.qemu_arguments.is_empty() {
@@ -124,7 +139,7 @@ fn said_to_qemu(words: DriverWords) -> Result<Said> {
     if words.no_warm {
         options.insert("warm".into(), json!(false));
     }
-    Ok(Said { options, ssh_user: words.ssh_user.unwrap_or_else(|| "docker".to_owned()) })
+    Said { options, ssh_user: words.ssh_user.unwrap_or_else(|| "docker".to_owned()), disk_mib: None }
 }
 
 fn of_another(flags: &str, driver: &str) -> Error {

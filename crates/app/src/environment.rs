@@ -8,6 +8,30 @@ use machine_core::{Code, Error, Result};
 
 use crate::shell::Shell;
 
+/// docker-machine's variables of its driver `amazonec2`, and AWS's own for endpoints and profiles.
+const AWS: &[&str] = &[
+    "AWS_AMI",
+    "AWS_DEVICE_NAME",
+    "AWS_ENDPOINT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_EC2",
+    "AWS_INSECURE_TRANSPORT",
+    "AWS_INSTANCE_PROFILE",
+    "AWS_INSTANCE_TYPE",
+    "AWS_KEYPAIR_NAME",
+    "AWS_PROFILE",
+    "AWS_ROOT_SIZE",
+    "AWS_SECURITY_GROUP",
+    "AWS_SSH_KEYPATH",
+    "AWS_SSH_USER",
+    "AWS_SUBNET_ID",
+    "AWS_TAGS",
+    "AWS_USERDATA",
+    "AWS_VOLUME_TYPE",
+    "AWS_VPC_ID",
+    "AWS_ZONE",
+];
+
 /// Everything that comes from outside: read once, at the start, and handed on as data.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -38,6 +62,9 @@ pub struct Environment {
     /// `GENERIC_IP_ADDRESS`, `GENERIC_SSH_USER`, `GENERIC_SSH_PORT`, `GENERIC_SSH_KEY`, `GENERIC_ENGINE_PORT`, as
     /// docker-machine reads them; those that are set.
     pub generic: std::collections::BTreeMap<&'static str, String>,
+    /// AWS's and docker-machine's `AWS_...` variables that say what and where; those that are set. Credentials are not among
+    /// them: AWS's own chain reads those.
+    pub aws: std::collections::BTreeMap<&'static str, String>,
     /// `MACHINE_DOCKER_INSTALL_URL`.
     pub install_url: Option<String>,
     /// `ENGINE_REGISTRY_MIRROR`.
@@ -86,6 +113,7 @@ impl Environment {
                 .into_iter()
                 .filter_map(|name| Some((name, variable(&format!("GENERIC_{name}"))?)))
                 .collect(),
+            aws: AWS.iter().filter_map(|name| Some((*name, variable(name)?))).collect(),
             install_url: variable("MACHINE_DOCKER_INSTALL_URL"),
             registry_mirror: variable("ENGINE_REGISTRY_MIRROR"),
             user: variable("USER").or_else(|| variable("USERNAME")),

@@ -151,7 +151,7 @@ impl App {
         };
         row.state = seen.state.name().to_owned();
         row.error = match &seen.state {
-            MachineState::Broken(reason) => Some(reason.clone()),
+            MachineState::Broken(reason) | MachineState::Unknown(reason) => Some(reason.clone()),
             MachineState::Missing => Some("its disks are gone".to_owned()),
             _ => None,
         };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use machine_core::{
-    Code, Driver, Error, MachineName, MachineRecord, MachineRef, MachineState, Phase, Reporter, Result,
+    Code, Driver, Endpoints, Error, MachineName, MachineRecord, MachineRef, MachineState, Phase, Reporter, Result,
 };
 
 use crate::app::{App, Journal};
@@ -13,6 +13,9 @@ use crate::certificates;
 use crate::create::Created;
 use crate::readiness::Console;
 use crate::seed;
+
+/// How long a machine elsewhere may take to accept a connection.
+const REACH_LIMIT: Duration = Duration::from_secs(3);
 
 /// How a machine came to be off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,9 +35,18 @@ impl App {
         let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
         let driver = self.driver(&record.driver)?;
-        let running = matches!(self.look(&*driver, &record).await, MachineState::Running | MachineState::Paused);
+        let dir = self.store.folder(name);
+        let machine = MachineRef { record: &record, dir: &dir };
+        let seen = driver.observe(machine).await;
+        let running = matches!(seen.state, MachineState::Running | MachineState::Paused);
+        // One that was started elsewhere may have another address than the one that is known here, or this computer another
+        // than the one that is let in.
+        let reached = match seen.endpoints {
+            Some(endpoints) => is_reached(&*driver, machine, endpoints).await,
+            None => true,
+        };
         // One whose engine never answered is waited for, not refused: the user is told to do so when a wait timed out.
-        if running && record.phase == Phase::Ready {
+        if running && reached && record.phase == Phase::Ready {
             return Err(Error::other(format!("Machine \"{name}\" is already running.")));
         }
         self.start_locked(record, wait, reporter).await
@@ -144,6 +156,11 @@ impl App {
             MachineState::Stopped | MachineState::Broken(_) | MachineState::Missing => {
                 return Err(Error::other(format!("Machine \"{name}\" is already stopped.")));
             }
+            MachineState::Unknown(reason) => {
+                return Err(Error::other(format!("machine {:?} cannot be looked at", name.as_str()))
+                    .because(Error::other(reason))
+                    .hint("whether it runs is not known, and nothing was changed: try again once that is mended"));
+            }
             MachineState::Saved if deadline.is_some() => {
                 return Err(Error::other(format!("Machine \"{name}\" is suspended.")).hint(format!(
                     "`machine start {name}` goes on; `machine kill {name}` throws its saved memory away"
@@ -186,7 +203,11 @@ impl App {
         let mut console = Console::from_here(&dir.join("serial.log"));
         let present = driver.observe(MachineRef { record: &record, dir: &dir }).await;
         let endpoints = match (present.state, present.endpoints) {
-            (MachineState::Running, Some(endpoints)) => endpoints,
+            (MachineState::Running, Some(endpoints))
+                if is_reached(&*driver, MachineRef { record: &record, dir: &dir }, endpoints).await =>
+            {
+                endpoints
+            }
             _ => {
                 self.refresh_certificates(journal)?;
                 let record = journal.snapshot();
@@ -256,4 +277,15 @@ impl App {
             .within(format!("machine {:?}", name.as_str()))
             .hint(format!("`machine start {name}` starts it"))
     }
+}
+
+/// Whether the way to a machine that runs is the one that is known here. On this computer it always is; elsewhere the
+/// machine's address may have changed, or who is let in: its driver's `start` mends both.
+async fn is_reached(driver: &dyn Driver, machine: MachineRef<'_>, endpoints: Endpoints) -> bool {
+    let capabilities = driver.capabilities();
+    if capabilities.local || !capabilities.power {
+        return true;
+    }
+    let connected = tokio::time::timeout(REACH_LIMIT, tokio::net::TcpStream::connect(endpoints.ssh));
+    driver.endpoints(machine) == Some(endpoints) && matches!(connected.await, Ok(Ok(_)))
 }

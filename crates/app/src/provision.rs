@@ -241,6 +241,7 @@ impl App {
         upgrade: bool,
         reporter: &Reporter,
     ) -> Result<Outcome> {
+        self.change_host_key(journal, endpoints, boot_limit, reporter).await?;
         let record = journal.snapshot();
         if !self.certificate_covers(&record, endpoints.engine.ip()) {
             let ends = self.write_certificates(&record)?;

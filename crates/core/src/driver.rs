@@ -53,6 +53,8 @@ pub struct Capabilities {
     pub images: bool,
     /// It exists already, with keys of its own: the user says which, and confirms its host key.
     pub adopted: bool,
+    /// Its first host key was handed to it where others may read it too: it gets another over the first connection.
+    pub handed_host_key: bool,
 }
 
 /// What provides Docker hosts of one kind.

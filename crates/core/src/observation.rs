@@ -25,10 +25,12 @@ pub enum MachineState {
     Missing,
     /// It cannot work as it is; the text says why.
     Broken(String),
+    /// It could not be looked at; the text says why. It may well run.
+    Unknown(String),
 }
 
 impl MachineState {
-    /// The name that `ls` and `status` print. `Missing` and `Broken` are docker-machine's `Error`.
+    /// The name that `ls` and `status` print. `Missing`, `Broken` and `Unknown` are docker-machine's `Error`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Running => "Running",
@@ -37,7 +39,7 @@ impl MachineState {
             Self::Stopping => "Stopping",
             Self::Paused => "Paused",
             Self::Saved => "Saved",
-            Self::Missing | Self::Broken(_) => "Error",
+            Self::Missing | Self::Broken(_) | Self::Unknown(_) => "Error",
         }
     }
 }

@@ -9,6 +9,7 @@ mod daemon_json;
 mod diagnosis;
 mod distribution;
 mod facts;
+mod host_key;
 mod merge;
 mod plan;
 mod privilege;
@@ -22,6 +23,7 @@ pub use accounts::{Account, add_account, check_account_name, list_accounts, remo
 pub use daemon_json::{daemon_json, engine_environment};
 pub use distribution::{Distribution, Family};
 pub use facts::{CloudInit, Facts, Firewall, Init, Sudo};
+pub use host_key::{HostKeyChange, NewHostKey};
 pub use plan::{Plan, plan};
 pub use request::{Request, Source, TlsFiles};
 pub use runner::{Outcome, Runner, StepState};

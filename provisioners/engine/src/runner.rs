@@ -130,26 +130,7 @@ impl Runner {
     }
 
     fn log_in(&self) -> Result<Session> {
-        let begun = Instant::now();
-        let mut refused: Option<Instant> = None;
-        let between = |_: &ConnectError| {
-            if (self.go_on)().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        };
-        loop {
-            let left = self.boot_limit.saturating_sub(begun.elapsed()).max(Duration::from_secs(1));
-            let error = match Session::connect_when_up(&self.target, left, between) {
-                Ok(session) => return Ok(session),
-                Err(error) => error,
-            };
-            (self.go_on)()?;
-            let waiting_helps = error.failure == ConnectFailure::Login
-                && refused.get_or_insert_with(Instant::now).elapsed() < LOGIN_GRACE.min(self.boot_limit)
-                && begun.elapsed() < self.boot_limit;
-            if !waiting_helps {
-                return Err(error.into());
-            }
-            std::thread::sleep(Duration::from_secs(2));
-        }
+        log_in(&self.target, self.boot_limit, &*self.go_on).map_err(Error::from)
     }
 
     /// The facts of a host whose first boot is over.
@@ -267,6 +248,33 @@ impl Runner {
         error.hint(format!(
             "what was done is kept: `machine provision {machine}` carries on; `machine ssh {machine}` still works"
         ))
+    }
+}
+
+/// Logs in to a host that may still boot, and to which its users may come later than its sshd.
+pub(crate) fn log_in(
+    target: &SshTarget,
+    boot_limit: Duration,
+    go_on: &dyn Fn() -> Result<()>,
+) -> Result<Session, ConnectError> {
+    let begun = Instant::now();
+    let mut refused: Option<Instant> = None;
+    let given_up = |error| ConnectError { failure: ConnectFailure::Local, error };
+    let between = |_: &ConnectError| if go_on().is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) };
+    loop {
+        let left = boot_limit.saturating_sub(begun.elapsed()).max(Duration::from_secs(1));
+        let error = match Session::connect_when_up(target, left, between) {
+            Ok(session) => return Ok(session),
+            Err(error) => error,
+        };
+        go_on().map_err(given_up)?;
+        let waiting_helps = error.failure == ConnectFailure::Login
+            && refused.get_or_insert_with(Instant::now).elapsed() < LOGIN_GRACE.min(boot_limit)
+            && begun.elapsed() < boot_limit;
+        if !waiting_helps {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_secs(2));
     }
 }
 

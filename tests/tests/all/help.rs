@@ -8,6 +8,7 @@ const COMMANDS: &[&str] = &[
     "config",
     "create",
     "doctor",
+    "ec2",
     "env",
     "image",
     "inspect",
@@ -15,6 +16,7 @@ const COMMANDS: &[&str] = &[
     "kill",
     "logs",
     "ls",
+    "ports",
     "provision",
     "regenerate-certs",
     "restart",
@@ -25,6 +27,7 @@ const COMMANDS: &[&str] = &[
     "status",
     "stop",
     "suspend",
+    "tunnel",
     "upgrade",
     "url",
     "user",
@@ -62,6 +65,16 @@ fn every_image_command_explains_itself() {
         let run = scene.machine(["image", command, "--help"]);
         assert_eq!(run.ok().stderr, "");
         insta::assert_snapshot!(format!("help_image_{command}"), run.text());
+    }
+}
+
+#[test]
+fn every_ec2_command_explains_itself() {
+    let scene = Scene::new();
+    for command in ["orphans", "policy"] {
+        let run = scene.machine(["ec2", command, "--help"]);
+        assert_eq!(run.ok().stderr, "");
+        insta::assert_snapshot!(format!("help_ec2_{command}"), run.text());
     }
 }
 

@@ -8,6 +8,7 @@ mod broken_store;
 mod connection;
 mod containment;
 mod crash;
+mod ec2;
 mod faults;
 mod help;
 mod images;

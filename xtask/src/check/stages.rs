@@ -152,6 +152,7 @@ fn fast_end_to_end(context: &mut Context, output: &mut Output) -> Result<Outcome
         return Ok(Outcome::Skipped(format!("{END_TO_END} has no tests yet")));
     };
     build_tests(context, output)?;
+    let test = test.env("MACHINE_TEST_MOTO", setup::moto(output)?);
     test.args(["--", "--skip", WITH_MACHINES]).limit_minutes(15).run(output).map(|()| Outcome::Done)
 }
 

@@ -21,6 +21,8 @@ pub enum Group {
     Docker,
     /// To test `machine env` in the shells it speaks to
     Shells,
+    /// For what comes from PyPI: moto, which plays EC2, and the C compiler for macOS
+    Python,
     /// To check and test for Windows and macOS
     Cross,
     /// To compile and test the desktop app
@@ -77,7 +79,8 @@ const QEMU_PACKAGE: &str = "qemu-system-x86";
 impl Group {
     /// The groups that the parts of this clone make use of.
     pub fn of_this_clone(root: &Path) -> Vec<Self> {
-        let mut groups = vec![Self::Build, Self::Vm, Self::Image, Self::Docker, Self::Shells, Self::Cross];
+        let mut groups =
+            vec![Self::Build, Self::Vm, Self::Image, Self::Docker, Self::Shells, Self::Python, Self::Cross];
         if root.join("src-tauri").is_dir() {
             groups.push(Self::Desktop);
         }
@@ -92,6 +95,7 @@ impl Group {
             Self::Image => "to build the machine image from Debian's packages",
             Self::Docker => "a Docker command line, to talk to the engines in machines (no daemon)",
             Self::Shells => "to try `machine env` in every shell it speaks to",
+            Self::Python => "for what comes from PyPI: moto, which plays EC2, and the C compiler for macOS",
             Self::Cross => "to check for Windows and macOS: Debian's current Rust, MinGW, Wine",
             Self::Desktop => "to compile the desktop app and to drive its window in tests",
         }
@@ -153,6 +157,7 @@ impl Group {
                 }
             }
             Self::Shells => const { &[program("fish", "fish"), program("tcsh", "tcsh"), program("zsh", "zsh")] },
+            Self::Python => const { &[Package { name: "python3-venv", proof: Proof::PythonVenv }] },
             Self::Cross => {
                 const {
                     &[
@@ -167,7 +172,6 @@ impl Group {
                         package("wine64"),
                         program("cmake", "cmake"),
                         program("nasm", "nasm"),
-                        Package { name: "python3-venv", proof: Proof::PythonVenv },
                     ]
                 }
             }

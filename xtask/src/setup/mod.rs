@@ -5,7 +5,9 @@ mod backports;
 mod docker;
 mod groups;
 mod install;
+mod moto;
 
 pub use docker::environment as docker_environment;
 pub use groups::Group;
 pub use install::run;
+pub use moto::install as moto;

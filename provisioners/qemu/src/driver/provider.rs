@@ -242,7 +242,7 @@ impl Driver for QemuDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { power: true, resources: true, local: true, images: true, adopted: false }
+        Capabilities { power: true, resources: true, local: true, images: true, adopted: false, handed_host_key: false }
     }
 
     async fn preflight(&self, spec: &mut MachineSpec, reporter: &Reporter) -> Result<()> {

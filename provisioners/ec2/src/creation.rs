@@ -1,0 +1,195 @@
+//! Making an instance and what belongs to it. Each call that makes something comes after a checkpoint that knows of it, and
+//! what it makes carries its tags from its first moment.
+//!
+//! ```text
+//! security-group -> CreateSecurityGroup, rules -> key-pair -> ImportKeyPair -> instance -> RunInstances
+//! ```
+
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+use machine_core::{Code, Error, Result, ResultExt as _, Work};
+use serde_json::Value;
+
+use crate::cloud::{CallError, Cloud, Instance};
+use crate::driver::{CLIENT_KEY, GIVEN_KEY};
+use crate::options::Ec2Options;
+use crate::pace;
+use crate::plan::{self, Belonging, Wish, tag};
+use crate::query::Filter;
+use crate::state::State;
+use crate::user_data::{Parts, user_data};
+
+/// The host key in the machine's folder (`seed::HOST_KEY` of the app).
+const HOST_KEY: &str = "ssh_host_ed25519_key";
+
+/// One creation.
+pub(crate) struct Creation<'a> {
+    pub(crate) cloud: &'a dyn Cloud,
+    pub(crate) options: &'a Ec2Options,
+    pub(crate) work: Work<'a>,
+    pub(crate) store: &'a str,
+    pub(crate) owner: Option<&'a str>,
+}
+
+impl Creation<'_> {
+    /// Makes all of it; the instance boots when this returns.
+    ///
+    /// # Errors
+    /// Whatever failed; the record knows of what was made.
+    pub(crate) async fn run(&self) -> Result<Value> {
+        let Self { cloud, options, work, .. } = self;
+        let facts = options.facts()?;
+        let now = Timestamp::now();
+        let expires = options.expires_minutes.map(|minutes| {
+            let minutes = SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(i64::MAX / 60));
+            now.checked_add(minutes).map_err(|error| Error::other("the machine's end is no date").because(error))
+        });
+        let expires = expires.transpose()?;
+        let mut state = State {
+            token: uuid::Uuid::new_v4().simple().to_string(),
+            region: cloud.region().to_owned(),
+            account: facts.account.clone(),
+            group: None,
+            key_pair: None,
+            instance: None,
+            launched: false,
+            launched_at: None,
+            address: None,
+            ssh_port: options.ssh_port(),
+            expires,
+        };
+        let token = state.token.clone();
+        let belonging = Belonging {
+            machine: work.machine.record.name.as_str(),
+            store: self.store,
+            token: &token,
+            owner: self.owner,
+            expires: expires.map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+        };
+
+        work.checkpoint.save("security-group", &state.to_value()?)?;
+        let mut groups = facts.groups.clone();
+        if groups.is_empty() {
+            let id = self.group(&belonging).await?;
+            state.group = Some(id.clone());
+            cloud.authorize(&id, &plan::rules(options, &facts.allowed)?).await.or_else(already_so)?;
+            groups.push(id);
+        }
+
+        let key_name = match &options.key_pair {
+            Some(name) => name.clone(),
+            None => plan::own_name(belonging.machine, belonging.token),
+        };
+        if options.key_pair.is_none() {
+            state.key_pair = Some(key_name.clone());
+        }
+        work.checkpoint.save("key-pair", &state.to_value()?)?;
+        match &options.key {
+            Some(key) => {
+                machine_files::write_whole(&work.machine.dir.join(GIVEN_KEY), &read_key(key)?, machine_files::PRIVATE)?;
+            }
+            None => self.key_pair(&belonging).await?,
+        }
+
+        let dir = work.machine.dir;
+        let theirs = options.user_data.as_deref().map(read_user_data).transpose()?;
+        let (private, public) = (read(&dir.join(HOST_KEY))?, read(&dir.join(format!("{HOST_KEY}.pub")))?);
+        let user_data = user_data(&Parts {
+            host_key: (private.trim(), public.trim()),
+            ends: expires,
+            theirs: theirs.as_deref(),
+            boundary: &format!("machine-{token}"),
+        })?;
+        let launch = plan::launch(&Wish {
+            options,
+            belonging: &belonging,
+            disk_gib: work.machine.record.spec.disk_mib / 1024,
+            key_name: Some(&key_name),
+            groups: &groups,
+            user_data: &user_data,
+        })?;
+        state.launched = true;
+        state.launched_at = Some(Timestamp::now());
+        work.checkpoint.save("instance", &state.to_value()?)?;
+        work.reporter.detail(format!(
+            "launching {} in {}",
+            options.instance_type.as_deref().unwrap_or_default(),
+            facts.zone
+        ));
+        let made = match cloud.run(&launch, false).await {
+            Ok(made) => made,
+            Err(refused) => {
+                // An answer that says no is one: nothing will appear that `rm` would have to wait for.
+                if !refused.code.is_empty() && !pace::passes(400, &refused.code) {
+                    state.launched = false;
+                    work.checkpoint.save("refused", &state.to_value()?)?;
+                }
+                return Err(refused.into());
+            }
+        };
+        let instance = made.first().ok_or_else(|| Error::other("RunInstances answered without an instance"))?;
+        work.reporter.detail(format!("instance {}", instance.id));
+        state.instance = Some(instance.id.clone());
+        self.tell_of_surplus(&made);
+        state.to_value()
+    }
+
+    /// More than one instance was never asked for.
+    fn tell_of_surplus(&self, made: &[Instance]) {
+        if made.len() > 1 {
+            self.work.reporter.warn(format!("EC2 made {} instances; `machine rm` removes all of them", made.len()));
+        }
+    }
+
+    /// The machine's own security group; the one that an earlier attempt of this call made is found by its tag.
+    async fn group(&self, belonging: &Belonging<'_>) -> Result<String> {
+        match self.cloud.create_group(&plan::group(self.options, belonging)?, false).await {
+            Ok(id) => Ok(id),
+            Err(error) if error.code == "InvalidGroup.Duplicate" => {
+                let found = self.cloud.groups(&[Filter::one(format!("tag:{}", tag::TOKEN), belonging.token)]).await?;
+                found.into_iter().next().map(|group| group.id).ok_or(error.error)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn key_pair(&self, belonging: &Belonging<'_>) -> Result<()> {
+        let public = read(&self.work.machine.dir.join(format!("{CLIENT_KEY}.pub")))?;
+        match self.cloud.import_key_pair(&plan::key_pair(self.options, belonging, public.trim()), false).await {
+            // Its name has the token in it: an earlier attempt of this call has put it there.
+            Err(error) if error.code == "InvalidKeyPair.Duplicate" => Ok(()),
+            result => result.map_err(Error::from),
+        }
+    }
+}
+
+/// A rule that is there already is what was wanted.
+pub(crate) fn already_so(error: CallError) -> Result<()> {
+    if error.code == "InvalidPermission.Duplicate" { Ok(()) } else { Err(error.into()) }
+}
+
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).context(|| format!("cannot read {}", path.display()))
+}
+
+/// The user's own user data.
+pub(crate) fn read_user_data(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| {
+        Error::new(Code::NotFound, format!("cannot read the user data {}", path.display()))
+            .because(error)
+            .hint("--ec2-userdata names the file")
+    })
+}
+
+/// The private key of a key pair that is there already.
+pub(crate) fn read_key(path: &Path) -> Result<Vec<u8>> {
+    let wrong = |text: &str| {
+        Error::new(Code::NotFound, format!("{} {text}", path.display())).hint("--ec2-ssh-keypath names the private key")
+    };
+    let key = std::fs::read(path).map_err(|error| wrong("cannot be read").because(error))?;
+    match String::from_utf8_lossy(&key).contains("PRIVATE KEY") {
+        true => Ok(key),
+        false => Err(wrong("is no private key")),
+    }
+}

@@ -1,0 +1,72 @@
+//! What a record keeps of an instance: names by which everything that was made for it is found again.
+
+use std::net::{IpAddr, SocketAddr};
+
+use jiff::Timestamp;
+use machine_core::{Endpoints, Error, MachineRef, Result, ResultExt as _};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::options::ENGINE_PORT;
+
+/// The `driver_state` of a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// In the tags of all that was made, and the idempotency token of the launch.
+    pub(crate) token: String,
+    /// The region.
+    pub(crate) region: String,
+    /// The account, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) account: Option<String>,
+    /// The security group of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
+    /// The name of the key pair of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key_pair: Option<String>,
+    /// The instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) instance: Option<String>,
+    /// Whether an instance was asked for: from then on there may be one, whether or not its id is known.
+    #[serde(default)]
+    pub(crate) launched: bool,
+    /// When it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) launched_at: Option<Timestamp>,
+    /// Where it is reached; none while it is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) address: Option<IpAddr>,
+    /// The port of its sshd.
+    pub(crate) ssh_port: u16,
+    /// When it ends itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) expires: Option<Timestamp>,
+}
+
+impl State {
+    /// What a record has of it; none when nothing was made yet.
+    pub(crate) fn of(machine: MachineRef<'_>) -> Option<Self> {
+        Self::deserialize(&machine.record.driver_state).ok()
+    }
+
+    pub(crate) fn to_value(&self) -> Result<Value> {
+        serde_json::to_value(self).context(|| "cannot write the state".into())
+    }
+
+    /// The id of its instance.
+    ///
+    /// # Errors
+    /// When none was made.
+    pub(crate) fn instance(&self) -> Result<&str> {
+        self.instance.as_deref().ok_or_else(|| Error::other("the machine's record names no instance"))
+    }
+
+    pub(crate) fn endpoints(&self) -> Option<Endpoints> {
+        self.address.map(|address| self.endpoints_at(address))
+    }
+
+    pub(crate) fn endpoints_at(&self, address: IpAddr) -> Endpoints {
+        Endpoints { ssh: SocketAddr::new(address, self.ssh_port), engine: SocketAddr::new(address, ENGINE_PORT) }
+    }
+}
