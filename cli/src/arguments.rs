@@ -161,7 +161,7 @@ pub enum Command {
     Stop(Stop),
     /// Save machines' memory and turn them off; `start` goes on there
     Suspend(SomeMachines),
-    /// Bring the ports of a machine elsewhere to this computer, through SSH, until Ctrl-C
+    /// Bring the ports of a machine elsewhere here, through SSH
     Tunnel(OneMachine),
     /// Bring the engines of machines to their newest version
     ///
