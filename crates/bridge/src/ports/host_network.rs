@@ -65,7 +65,7 @@ impl HostNetwork {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Where they listen.
