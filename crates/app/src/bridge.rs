@@ -49,6 +49,7 @@ impl App {
             engine: Arc::new(engine),
             ssh: Arc::new(ssh),
             publish: record.spec.publish,
+            shares: record.spec.shares.clone(),
         })))
     }
 
@@ -59,10 +60,11 @@ impl App {
     pub async fn ports(&self, name: &MachineName) -> Result<Vec<PortRow>> {
         match self.ask_bridge(name, &Question::Ports).await? {
             Answer::Ports { ports } => Ok(ports),
+            other => Err(machine_core::Error::other(format!("its supervisor answers otherwise ({other:?})"))),
         }
     }
 
-    async fn ask_bridge(&self, name: &MachineName, question: &Question) -> Result<Answer> {
+    pub(crate) async fn ask_bridge(&self, name: &MachineName, question: &Question) -> Result<Answer> {
         let record = self.complete_record(name)?;
         if !self.driver(&record.driver)?.capabilities().local {
             return Err(Error::other(format!("machine {:?} is not on this computer", name.as_str()))

@@ -20,6 +20,7 @@ mod vm_crash;
 mod vm_kill;
 mod vm_life;
 mod vm_provision;
+mod vm_share;
 mod vm_tutorial;
 mod vm_two;
 mod vm_warm;

@@ -13,3 +13,4 @@ mod wanted;
 
 pub use row::{PortRow, PortState};
 pub(crate) use table::Ports;
+pub(crate) use wanted::name_of;
