@@ -58,10 +58,8 @@ impl App {
     /// # Errors
     /// A machine that does not run, or not on this computer.
     pub async fn ports(&self, name: &MachineName) -> Result<Vec<PortRow>> {
-        match self.ask_bridge(name, &Question::Ports).await? {
-            Answer::Ports { ports } => Ok(ports),
-            other => Err(machine_core::Error::other(format!("its supervisor answers otherwise ({other:?})"))),
-        }
+        let Answer::Ports { ports } = self.ask_bridge(name, &Question::Ports).await? else { return Err(other_words()) };
+        Ok(ports)
     }
 
     pub(crate) async fn ask_bridge(&self, name: &MachineName, question: &Question) -> Result<Answer> {
@@ -81,4 +79,10 @@ impl App {
                 .hint("it is of another version: stop and start the machine")
         })
     }
+}
+
+/// An answer to another question than the one that was asked.
+pub(crate) fn other_words() -> Error {
+    Error::other("the machine's supervisor answers something else")
+        .hint("it is of another version: stop and start the machine")
 }

@@ -48,7 +48,7 @@ pub use follow::{Source, Told};
 pub use image_use_cases::ImageWords;
 pub use list::{Inspection, Row};
 pub use logs::{Following, LogKind};
-pub use machine_bridge::{PortRow, PortState};
+pub use machine_bridge::{PortRow, PortState, ShareState};
 pub use machine_core as core;
 pub use machine_docker::{ContainerId, ContainerVerb};
 pub use machine_engine as engine;

@@ -7,6 +7,7 @@ use machine_bridge::{Answer, Question, ShareRow, ShareState};
 use machine_core::{Code, Error, MachineName, MachineRecord, Phase, Reporter, Result, SharedFolder};
 
 use crate::app::App;
+use crate::bridge::other_words;
 
 /// How long mounting may take: seconds without hardware acceleration.
 const MOUNTING: Duration = Duration::from_secs(90);
@@ -220,15 +221,11 @@ fn take_in(shares: &mut Vec<SharedFolder>, share: SharedFolder) -> Result<()> {
 }
 
 fn shares_of(answer: Answer) -> Result<Shares> {
-    match answer {
-        Answer::Shares { shares, mut warnings } => {
-            let trouble = |row: &ShareRow| {
-                let folder = row.share.folder.display().to_string();
-                row.troubles.iter().map(move |trouble| format!("{folder}: {trouble}")).collect::<Vec<_>>()
-            };
-            warnings.extend(shares.iter().flat_map(trouble));
-            Ok(Shares { folders: shares.into_iter().map(|row| (row.share, Some(row.state))).collect(), warnings })
-        }
-        other => Err(Error::other(format!("its supervisor answers otherwise ({other:?})"))),
-    }
+    let Answer::Shares { shares, mut warnings } = answer else { return Err(other_words()) };
+    let trouble = |row: &ShareRow| {
+        let folder = row.share.folder.display().to_string();
+        row.troubles.iter().map(move |trouble| format!("{folder}: {trouble}")).collect::<Vec<_>>()
+    };
+    warnings.extend(shares.iter().flat_map(trouble));
+    Ok(Shares { folders: shares.into_iter().map(|row| (row.share, Some(row.state))).collect(), warnings })
 }

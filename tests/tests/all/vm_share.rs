@@ -72,9 +72,10 @@ fn works_like_a_folder(scene: &Scene, project: &std::path::Path, quoted: &str) {
                   && echo ü >'grüße 日本' && touch -d '2020-01-02 03:04:05' replaced && chmod 600 hard && rm -r deep \
                   && dd if=/dev/zero of=large bs=1M count=24 2>/dev/null && cat replaced && ls -a";
     let run = inside(scene, quoted, script);
-    assert_eq!(run.ok().text().lines().collect::<Vec<_>>(), [
-        "ran", "one", ".", "..", "grüße 日本", "hard", "hello", "large", "link", "replaced", "run"
-    ]);
+    assert_eq!(
+        run.ok().text().lines().collect::<Vec<_>>(),
+        ["ran", "one", ".", "..", "grüße 日本", "hard", "hello", "large", "link", "replaced", "run"]
+    );
     let at = |name: &str| fs::symlink_metadata(project.join(name)).unwrap();
     assert_eq!(fs::read_link(project.join("link")).unwrap().to_str(), Some("../secret"));
     assert_eq!((at("run").permissions().mode() & 0o777, at("replaced").permissions().mode() & 0o777), (0o755, 0o600));
@@ -144,7 +145,11 @@ fn pretends_owners_for_databases(scene: &Scene, project: &std::path::Path, quote
         "mkdir -m 700 db && chown 70:70 db && echo row >db/table && stat -c %u:%g db db/table && stat -c %a db && rm -r db",
     );
     assert_eq!(run.ok().text(), "70:70\n70:70\n700\n");
-    let run = docker(scene, "dev", &format!("docker run --rm -u 12345 -v {quoted}:/src box sh -c 'echo mine >/src/mine && cat /src/mine'"));
+    let run = docker(
+        scene,
+        "dev",
+        &format!("docker run --rm -u 12345 -v {quoted}:/src box sh -c 'echo mine >/src/mine && cat /src/mine'"),
+    );
     assert_eq!(run.ok().text(), "mine\n");
     let own = fs::metadata(project.join("mine")).unwrap();
     assert_eq!(own.uid(), fs::metadata(project).unwrap().uid(), "files belong to this computer's user");
@@ -166,8 +171,14 @@ fn comes_back(scene: &Scene, project: &std::path::Path, quoted: &str) {
     until("the folder to come back", BOOT, || (reads(scene).stdout == "2").then_some(()));
 
     // A container that the engine starts with the machine sees the folder too, not the empty place of it.
-    docker(scene, "dev", &format!("docker rm -f watcher && docker run -d --name watcher --restart always -v {quoted}:/src box sleep 1000"))
-        .ok();
+    docker(
+        scene,
+        "dev",
+        &format!(
+            "docker rm -f watcher && docker run -d --name watcher --restart always -v {quoted}:/src box sleep 1000"
+        ),
+    )
+    .ok();
     slowly(scene, "restart dev").ok();
     fs::write(project.join("again"), "3").unwrap();
     until("the folder to come back", BOOT, || (reads(scene).stdout == "3").then_some(()));

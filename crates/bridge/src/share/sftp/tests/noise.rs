@@ -114,7 +114,7 @@ fn noise_for_a_long_time_is_survived() {
     while std::time::Instant::now() < end {
         let mut bytes = packets.new_tree(&mut runner).unwrap().current().concat();
         // Every third time a few bytes are others, lengths among them.
-        if rounds % 3 == 0 {
+        if rounds.is_multiple_of(3) {
             for _ in 0..4 {
                 let at = (0..bytes.len()).new_tree(&mut runner).unwrap().current();
                 bytes[at] = any::<u8>().new_tree(&mut runner).unwrap().current();
