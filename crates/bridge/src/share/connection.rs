@@ -130,7 +130,7 @@ async fn root(tunnel: &Tunnel, doing: &str, script: &str) -> Result<String> {
         };
         let (_, heard) = tokio::join!(say, reader.read_to_string(&mut said));
         heard.map_err(|error| Error::other(doing.to_owned()).because(error))?;
-        let Some(end) = end.await else { return Err(tunnel.ended().await) };
+        let Some(end) = end.await else { return Err(Error::other(format!("{doing}: the connection was lost"))) };
         if end.status.success() {
             return Ok(said);
         }
