@@ -90,7 +90,7 @@ fn works_like_a_folder(scene: &Scene, project: &std::path::Path, quoted: &str) {
     fs::write(project.join("new"), "new here\n").unwrap();
     until("a change to be seen", Duration::from_secs(30), || {
         let run = docker(scene, "dev", "docker exec watcher cat /src/hello /src/new");
-        (run.stdout == "changed here\nnew here\n").then_some(())
+        (run.stdout == b"changed here\nnew here\n").then_some(())
     });
     fs::write(project.join("hello"), "from here\n").unwrap();
     fs::remove_file(project.join("new")).unwrap();
@@ -161,14 +161,14 @@ fn comes_back(scene: &Scene, project: &std::path::Path, quoted: &str) {
     scene.supervisor("dev").kill();
     fs::write(project.join("again"), "1").unwrap();
     scene.run("ls").ok();
-    until("the folder to come back", BOOT, || (reads(scene).stdout == "1").then_some(()));
+    until("the folder to come back", BOOT, || (reads(scene).stdout == b"1").then_some(()));
     mounted(scene);
 
     // So it does after the machine was suspended.
     slowly(scene, "suspend dev").ok();
     fs::write(project.join("again"), "2").unwrap();
     slowly(scene, "start dev").ok();
-    until("the folder to come back", BOOT, || (reads(scene).stdout == "2").then_some(()));
+    until("the folder to come back", BOOT, || (reads(scene).stdout == b"2").then_some(()));
 
     // A container that the engine starts with the machine sees the folder too, not the empty place of it.
     docker(
@@ -181,7 +181,7 @@ fn comes_back(scene: &Scene, project: &std::path::Path, quoted: &str) {
     .ok();
     slowly(scene, "restart dev").ok();
     fs::write(project.join("again"), "3").unwrap();
-    until("the folder to come back", BOOT, || (reads(scene).stdout == "3").then_some(()));
+    until("the folder to come back", BOOT, || (reads(scene).stdout == b"3").then_some(()));
     docker(scene, "dev", "docker rm -f watcher").ok();
 }
 
