@@ -45,6 +45,7 @@ fn state(state: &PortState) -> String {
             let hosts: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
             format!("open at {}", hosts.join(", "))
         }
+        PortState::Opening => "opening".to_owned(),
         PortState::Taken { address, holder } => {
             let holder = holder.as_deref().unwrap_or("another program");
             format!("taken: {holder} has {address}")

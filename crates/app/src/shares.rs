@@ -69,7 +69,9 @@ impl App {
                     .hint("share the folder that it is in"));
             }
             Err(error) => {
-                return Err(Error::new(Code::NotFound, format!("there is no folder {shown} to share")).because(error));
+                return Err(Error::new(Code::NotFound, format!("there is no folder {shown} to share"))
+                    .because(error)
+                    .hint("the folder must be there before it is shared"));
             }
         };
         if real.parent().is_none() {
@@ -81,7 +83,8 @@ impl App {
             return Err(Error::new(
                 Code::Usage,
                 format!("{shown} holds the machines themselves, with their keys: it is not shared"),
-            ));
+            )
+            .hint("share the folder that you work in"));
         }
         let home = self.environment.home.as_ref().and_then(|home| home.canonicalize().ok());
         let holds_home = home.is_some_and(|home| home.starts_with(&real));

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use machine_core::{Endpoints, Error, GuestNetwork, Publish, Result, SharedFolder, SshTarget};
 use machine_docker::{ContainerSummary, EngineTarget};
 use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::follow::follow;
@@ -29,6 +30,9 @@ pub struct BridgeConfig {
     pub shares: Vec<SharedFolder>,
 }
 
+/// Where events go.
+pub(crate) type Events = UnboundedSender<(String, Value)>;
+
 /// The containers that run, as the engine listed them last; none before it first answered.
 pub(crate) type Containers = watch::Receiver<Option<Arc<Vec<ContainerSummary>>>>;
 
@@ -50,17 +54,14 @@ impl Bridge {
         Self { config, ports: Arc::default(), shares, share_rows, unshared: Unshared::new(known) }
     }
 
-    /// Bridges until it is dropped.
-    pub async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints) {
+    /// Bridges until it is dropped. What the machine's log should know is told to `events`, each with a name and an object.
+    pub async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints, events: Events) {
         let (told, containers) = watch::channel(None);
         let shell = GuestShell::new(self.config.ssh.clone(), endpoints);
-        let ports = Ports::new(network, shell, self.config.publish, self.ports.clone());
+        let unshared = self.unshared.telling(events.clone());
+        let ports = Ports::new(network, shell, self.config.publish, self.ports.clone(), events);
         let shares = Shares::new(self.config.clone(), endpoints, self.shares.subscribe(), Arc::clone(&self.share_rows));
-        tokio::join!(
-            follow(&self.config, endpoints.engine, &told, &self.unshared),
-            ports.run(containers),
-            shares.run(),
-        );
+        tokio::join!(follow(&self.config, endpoints.engine, &told, &unshared), ports.run(containers), shares.run(),);
     }
 
     /// The guest goes on after it stood still.

@@ -67,7 +67,7 @@ impl Engine {
         let name = ServerName::try_from(server_name.clone())
             .map_err(|error| local(Error::other(format!("{server_name:?} is no name of a server")).because(error)))?;
         let tls = tls(ca_pem.as_bytes(), client_cert_pem.as_bytes(), client_key_pem.as_bytes()).map_err(local)?;
-        let way = Way { address: *address, name, tls: Arc::new(tls) };
+        let way = Way { address: *address, name, tls: Arc::new(tls), rest: Arc::default() };
         let transport = move |request: BollardRequest| way.clone().send(request);
         // Its own limit is in whole seconds and ends with the headers; ours surrounds the call. Paths carry no version:
         // an engine of any age answers in its own.

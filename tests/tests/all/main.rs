@@ -19,6 +19,7 @@ mod upgrade;
 mod vm_crash;
 mod vm_kill;
 mod vm_life;
+mod vm_ports;
 mod vm_provision;
 mod vm_share;
 mod vm_tutorial;

@@ -110,6 +110,9 @@ fn compose_brings_up_services_that_find_each_other(scene: &Scene) {
         inside(scene, "cd app && docker compose wait client >/dev/null; docker compose logs --no-log-prefix client");
     assert!(answer.ok().text().contains("It works"), "{answer}");
     assert_eq!(inside(scene, "curl --silent http://localhost:8001/").ok().text(), "It works\n");
+    // As the tutorials have it, from this computer.
+    let from_here = typed(scene, "curl --silent --retry 10 --retry-connrefused http://$(machine ip dev):8001/");
+    assert_eq!(from_here.ok().text(), "It works\n");
     assert!(inside(scene, "cd app && docker-compose ps").ok().text().contains("web"), "the old name works, too");
     inside(scene, "cd app && docker compose down -t 1").ok();
 }

@@ -56,7 +56,7 @@ pub(crate) async fn serve(listener: TcpListener, gate: Arc<Gate>, only_this_comp
         let gate = Arc::clone(&gate);
         connections.spawn(async move {
             match gate.pass().await {
-                Ok(machine) => relay(client, machine).await,
+                Ok((machine, new)) => relay(client, machine, new).await,
                 Err(error) => {
                     tracing::info!(%error, "a connection did not get into the machine");
                     reset(&client);

@@ -3,12 +3,15 @@
 mod buffers;
 mod datagrams;
 mod gate;
+mod guest_loopback;
 mod holder;
 mod host_network;
 mod listener;
 mod relay;
 mod row;
 mod table;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
 pub use row::{PortRow, PortState};

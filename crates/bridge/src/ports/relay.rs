@@ -7,16 +7,21 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 
 use super::buffers::Buffer;
+use super::gate::New;
 
 /// Carries bytes between `client` and `machine` until both directions have ended. A connection that one side breaks off is
 /// broken off on the other side too, not closed in good order.
-pub(crate) async fn relay(mut client: TcpStream, mut machine: TcpStream) {
+pub(crate) async fn relay(mut client: TcpStream, mut machine: TcpStream, new: New) {
     // Small pieces are for somebody who waits for them; a system that refuses this sends them all the same.
     let (_, _) = (client.set_nodelay(true), machine.set_nodelay(true));
     let outcome = {
         let (from_client, to_client) = client.split();
         let (from_machine, to_machine) = machine.split();
-        tokio::try_join!(carry(from_client, to_machine), carry(from_machine, to_client))
+        let fresh = async {
+            new.until(from_client.readable(), from_machine.readable()).await;
+            Ok(())
+        };
+        tokio::try_join!(carry(&from_client, to_machine), carry(&from_machine, to_client), fresh)
     };
     if outcome.is_err() {
         reset(&client);
@@ -30,7 +35,7 @@ pub(crate) fn reset(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_linger(Some(std::time::Duration::ZERO));
 }
 
-async fn carry(from: ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<()> {
+async fn carry(from: &ReadHalf<'_>, mut to: WriteHalf<'_>) -> Result<()> {
     loop {
         from.readable().await?;
         let mut buffer = Buffer::take();

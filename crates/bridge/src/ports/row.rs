@@ -29,6 +29,8 @@ pub enum PortState {
         /// Where it listens on this computer.
         addresses: Vec<SocketAddr>,
     },
+    /// The way into the machine is being made.
+    Opening,
     /// Somebody else listens there. It is taken up as soon as it is free.
     Taken {
         /// The address that is in use.
@@ -48,7 +50,7 @@ impl PortRow {
     pub(crate) fn warning(&self) -> Option<String> {
         let Self { protocol, port, container, .. } = self;
         match &self.state {
-            PortState::Open { .. } => None,
+            PortState::Open { .. } | PortState::Opening => None,
             PortState::Taken { holder, .. } => {
                 let holder = holder.as_ref().map_or_else(|| "another program".to_owned(), Clone::clone);
                 Some(format!("port {port}/{protocol} of container {container} is taken on this computer by {holder}"))

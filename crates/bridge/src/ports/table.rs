@@ -6,18 +6,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use machine_core::{Error, GuestNetwork, Protocol, Publish, Result};
-use tokio::sync::OnceCell;
+use machine_core::{GuestNetwork, Protocol, Publish};
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::gate::Gate;
+use super::guest_loopback::GuestLoopback;
 use super::holder::holder;
 use super::host_network::HostNetwork;
 use super::row::{PortRow, PortState};
 use super::wanted::{Place, Published, Reach, Wanted, wanted};
 use super::{datagrams, listener};
-use crate::bridge::Containers;
+use crate::bridge::{Containers, Events};
 use crate::guest_shell::GuestShell;
 
 /// How often what could not be had is tried again.
@@ -28,18 +29,28 @@ pub(crate) struct Ports {
     network: Arc<dyn GuestNetwork>,
     shell: GuestShell,
     publish: Publish,
-    /// The guest leads an address to its loopback; only when somebody asks for that.
-    loopback: OnceCell<()>,
+    loopback: GuestLoopback,
     entries: BTreeMap<Place, Entry>,
     rows: Arc<Mutex<Vec<PortRow>>>,
+    events: Events,
 }
 
 /// One of them.
 struct Entry {
     published: Published,
     inside: Option<SocketAddrV4>,
-    gate: std::result::Result<Arc<Gate>, String>,
+    way: Way,
     here: BTreeMap<SocketAddr, Here>,
+}
+
+/// The way from this computer into the machine.
+#[derive(Clone)]
+enum Way {
+    There(Arc<Gate>),
+    /// It is being made.
+    Coming,
+    /// Why there is none.
+    None(String),
 }
 
 /// What became of one address of this computer.
@@ -67,8 +78,9 @@ impl Ports {
         shell: GuestShell,
         publish: Publish,
         rows: Arc<Mutex<Vec<PortRow>>>,
+        events: Events,
     ) -> Self {
-        Self { network, shell, publish, loopback: OnceCell::new(), entries: BTreeMap::new(), rows }
+        Self { network, shell, publish, loopback: GuestLoopback::Unneeded, entries: BTreeMap::new(), rows, events }
     }
 
     /// Keeps them as `containers` publish them, until it is dropped.
@@ -81,6 +93,7 @@ impl Ports {
                     return;
                 },
                 () = host_network.changed() => {}
+                () = self.loopback.made() => {}
                 () = sleep(AGAIN), if !all_there => {}
             }
             // Before the engine's first answer nothing is known, which is not the same as no containers.
@@ -106,7 +119,7 @@ impl Ports {
         }
         for (place, published) in wanted {
             let entry = match self.entries.remove(place) {
-                Some(entry) if entry.gate.is_ok() => entry,
+                Some(entry) if matches!(entry.way, Way::There(_)) => entry,
                 _ => self.lead(place, published).await,
             };
             self.entries.insert(*place, self.open(place, Entry { published: published.clone(), ..entry }).await);
@@ -114,55 +127,38 @@ impl Ports {
     }
 
     /// Makes the way into the machine.
-    async fn lead(&self, place: &Place, published: &Published) -> Entry {
-        let led = async {
-            let inside = SocketAddrV4::new(self.inside(place.reach).await?, place.port);
-            Ok((inside, self.network.forward(place.protocol, inside).await?))
+    async fn lead(&mut self, place: &Place, published: &Published) -> Entry {
+        let address = self.inside(place.reach);
+        let inside = address.as_ref().ok().copied().flatten().map(|address| SocketAddrV4::new(address, place.port));
+        let way = match (inside, address) {
+            (Some(inside), _) => match self.network.forward(place.protocol, inside).await {
+                Ok(port) => Way::There(Arc::new(Gate::to(port))),
+                Err(error) => {
+                    tracing::warn!(port = place.port, %error, "a published port does not lead into the machine");
+                    Way::None(error.to_string())
+                }
+            },
+            (None, Ok(_)) => Way::Coming,
+            (None, Err(reason)) => Way::None(reason),
         };
-        let led: Result<(SocketAddrV4, u16)> = led.await;
-        if let Err(error) = &led {
-            tracing::warn!(port = place.port, %error, "a published port does not lead into the machine");
-        }
-        Entry {
-            published: published.clone(),
-            inside: led.as_ref().ok().map(|(inside, _)| *inside),
-            gate: led.map(|(_, port)| Arc::new(Gate::to(port))).map_err(|error| error.to_string()),
-            here: BTreeMap::new(),
-        }
+        Entry { published: published.clone(), inside, way, here: BTreeMap::new() }
     }
 
-    /// The address of the guest at which what has that reach is found.
-    async fn inside(&self, reach: Reach) -> Result<Ipv4Addr> {
+    /// The address of the guest at which what has that reach is found; none while the way there is being made.
+    fn inside(&mut self, reach: Reach) -> std::result::Result<Option<Ipv4Addr>, String> {
         match reach {
-            Reach::All => Ok(self.network.guest()),
-            Reach::Loopback(IpAddr::V4(_)) => {
-                self.loopback.get_or_try_init(|| self.lead_to_loopback()).await?;
-                Ok(self.network.guest_loopback())
+            Reach::All => Ok(Some(self.network.guest())),
+            Reach::Loopback(IpAddr::V4(_)) => Ok(self.loopback.address(&*self.network, &self.shell)),
+            Reach::Loopback(IpAddr::V6(_)) => {
+                Err("it is published on the machine's [::1] alone; publish it on 127.0.0.1, or on all addresses"
+                    .to_owned())
             }
-            Reach::Loopback(IpAddr::V6(_)) => Err(Error::other("it is published on the machine's [::1] alone")
-                .hint("publish it on 127.0.0.1, or on all addresses")),
         }
-    }
-
-    /// The guest answers at one more address, and leads that to its own loopback, where ports published on 127.0.0.1 are. Packets
-    /// come there only from this computer.
-    async fn lead_to_loopback(&self) -> Result<()> {
-        let address = self.network.guest_loopback();
-        let script = format!(
-            "set -e\n\
-             dev=$(ip -o -4 address show to {guest} | sed -n 's/^[0-9]*: \\([^ ]*\\).*/\\1/p')\n\
-             ip address replace {address}/32 dev \"$dev\"\n\
-             echo 1 >\"/proc/sys/net/ipv4/conf/$dev/route_localnet\"\n\
-             rule='PREROUTING -d {address}/32 -j DNAT --to-destination 127.0.0.1'\n\
-             iptables -t nat -C $rule 2>/dev/null || iptables -t nat -I $rule\n",
-            guest = self.network.guest(),
-        );
-        self.shell.root("cannot lead ports to the machine's loopback", &script).await.map(drop)
     }
 
     /// Listens wherever it does not yet.
     async fn open(&self, place: &Place, mut entry: Entry) -> Entry {
-        let Ok(gate) = &entry.gate else { return entry };
+        let Way::There(gate) = &entry.way else { return entry };
         for address in place.addresses(self.publish) {
             if !matches!(entry.here.get(&address), Some(Here::Open(_) | Here::Absent)) {
                 let here = self.listen(place, address, gate).await;
@@ -202,14 +198,29 @@ impl Ports {
     }
 
     fn tell(&self) {
-        let rows = self.entries.iter().map(|(place, entry)| entry.row(place)).collect();
-        *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        let rows: Vec<PortRow> = self.entries.iter().map(|(place, entry)| entry.row(place)).collect();
+        let mut told = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows.iter().filter(|row| !told.contains(row)) {
+            // The machine may be at its end.
+            let _ = self.events.send(("port".to_owned(), json!(row)));
+        }
+        for row in
+            told.iter().filter(|old| !rows.iter().any(|row| (row.port, row.protocol) == (old.port, old.protocol)))
+        {
+            let _ = self.events.send(("port closed".to_owned(), json!({ "port": row.port, "protocol": row.protocol })));
+        }
+        *told = rows;
     }
 }
 
 impl Entry {
     fn is_there(&self) -> bool {
-        self.gate.is_ok() && self.here.values().all(|here| matches!(here, Here::Open(_) | Here::Absent))
+        match self.way {
+            Way::There(_) => self.here.values().all(|here| matches!(here, Here::Open(_) | Here::Absent)),
+            // Whoever makes it says when it is there.
+            Way::Coming => true,
+            Way::None(_) => false,
+        }
     }
 
     fn row(&self, place: &Place) -> PortRow {
@@ -227,9 +238,10 @@ impl Entry {
             port: place.port,
             container: self.published.container.clone(),
             container_port: self.published.inside,
-            state: match &self.gate {
-                Ok(_) => trouble.unwrap_or_else(open),
-                Err(reason) => PortState::Refused { reason: reason.clone() },
+            state: match &self.way {
+                Way::There(_) => trouble.unwrap_or_else(open),
+                Way::Coming => PortState::Opening,
+                Way::None(reason) => PortState::Refused { reason: reason.clone() },
             },
         }
     }

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 
 use machine_core::SharedFolder;
 use machine_docker::ContainerSummary;
+use serde_json::json;
 use tokio::sync::watch;
+
+use crate::bridge::Events;
 
 /// How long a container that does not run any more, or not yet, is told of.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -45,6 +48,7 @@ const OF_PEOPLE: [&str; 4] = ["/Users/", "/home/", "/Volumes/", "/private/"];
 pub(crate) struct Unshared {
     shares: watch::Receiver<Vec<SharedFolder>>,
     seen: Arc<Mutex<BTreeMap<String, Seen>>>,
+    events: Option<Events>,
 }
 
 struct Seen {
@@ -55,7 +59,12 @@ struct Seen {
 
 impl Unshared {
     pub(crate) fn new(shares: watch::Receiver<Vec<SharedFolder>>) -> Self {
-        Self { shares, seen: Arc::default() }
+        Self { shares, seen: Arc::default(), events: None }
+    }
+
+    /// The same, which tells the machine's log as well.
+    pub(crate) fn telling(&self, events: Events) -> Self {
+        Self { events: Some(events), ..self.clone() }
     }
 
     /// Takes note of the containers that run.
@@ -90,7 +99,11 @@ impl Unshared {
                 return;
             }
             for source in &sources {
-                tracing::warn!(container, source, "a container mounts a folder that is not shared with the machine");
+                if let Some(events) = &self.events {
+                    // Nobody may be listening.
+                    let _ =
+                        events.send(("folder not shared".into(), json!({ "container": container, "folder": source })));
+                }
             }
         }
         let runs = runs || seen.get(&container).is_some_and(|known| known.runs);

@@ -134,7 +134,9 @@ impl QemuDriver {
         let gone = || Error::new(Code::NotRunning, "it does not run");
         let presence = self.presence(machine).ok_or_else(gone)?;
         if !presence.settled().await {
-            return Err(gone());
+            presence.live_qemu().ok_or_else(gone)?;
+            self.launch(machine, &presence, true).await?;
+            self.wait_running(&presence, &Reporter::silent()).await?;
         }
         match presence.ask(Call::Ask { question }, STATUS, drop).await? {
             Reply::Answer { answer } => Ok(answer),

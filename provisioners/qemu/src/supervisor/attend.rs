@@ -78,15 +78,13 @@ impl Supervisor<'_> {
                     board.status.warnings.clone_from(&file.warnings);
                 });
                 self.event("running", &json!({ "qemu": file.qemu.pid, "ports": ports }));
-                let companion = match (&self.config.companion, &monitor) {
+                let mut companion = match (&self.config.companion, &monitor) {
                     (Some(companion), Some(monitor)) if !unidentified => {
                         Some(AtWork::begin(companion.clone(), monitor.qmp.clone(), ports))
                     }
                     _ => None,
                 };
-                let over = self.watch_over(process, monitor, run, paused).await;
-                drop(companion);
-                over.map(Attended::Over)
+                self.watch_over(process, monitor, &mut companion, run, paused).await.map(Attended::Over)
             }
             // Whether its CPUs are halted is not known yet; `cont` does nothing to one that runs.
             Up::Wanted(command) => self.end(process, monitor, command, true, run).await.map(Attended::Over),
@@ -181,6 +179,7 @@ impl Supervisor<'_> {
         &mut self,
         process: &mut QemuProcess,
         mut monitor: Option<Monitor>,
+        companion: &mut Option<AtWork>,
         run: Run<'_>,
         mut paused: bool,
     ) -> Result<Ended> {
@@ -199,6 +198,7 @@ impl Supervisor<'_> {
                         return Ok(ended);
                     }
                 }
+                (name, fields) = AtWork::event(companion) => self.event(&name, &fields),
                 event = next_event(&mut monitor) => {
                     match event.name.as_str() {
                         "STOP" | "RESUME" => {
