@@ -8,6 +8,7 @@ use super::owners::FileId;
 use super::wire::Attributes;
 
 /// Permissions that a guest may set: no set-user-id and set-group-id on a file that belongs to this computer's user.
+#[cfg(unix)]
 pub(super) const SETTABLE: u32 = 0o1777;
 
 /// Attributes as this computer has them.

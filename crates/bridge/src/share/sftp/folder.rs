@@ -15,7 +15,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, OpenOptions, ReadDir};
 use machine_core::{Code, Error, Result, ResultExt as _};
 
-use super::attributes::{self, SETTABLE};
+use super::attributes;
 use super::failure::Failure;
 use super::names;
 use super::owners::Owners;
@@ -430,13 +430,13 @@ fn without_waiting(_options: &mut OpenOptions) {}
 #[cfg(unix)]
 fn set_file_mode(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(std::fs::Permissions::from_mode(mode & SETTABLE))
+    file.set_permissions(std::fs::Permissions::from_mode(mode & attributes::SETTABLE))
 }
 
 #[cfg(unix)]
 fn set_mode(dir: &Dir, place: &Path, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
-    let permissions = std::fs::Permissions::from_mode(mode & SETTABLE);
+    let permissions = std::fs::Permissions::from_mode(mode & attributes::SETTABLE);
     dir.set_permissions(place, cap_std::fs::Permissions::from_std(permissions))
 }
 

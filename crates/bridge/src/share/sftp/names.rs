@@ -88,7 +88,10 @@ pub(super) fn to_guest(name: &OsStr) -> Option<Vec<u8>> {
 
 /// The form of a name that people type on Linux: macOS hands out decomposed names where they were made so, and finds a file by
 /// any form of its name, so that this loses nothing.
-#[cfg_attr(not(any(target_os = "macos", test)), expect(dead_code, reason = "tested everywhere, needed on macOS"))]
+#[cfg_attr(
+    not(any(target_os = "macos", windows, test)),
+    expect(dead_code, reason = "tested everywhere, needed on macOS")
+)]
 pub(super) fn composed(name: &str) -> String {
     use unicode_normalization::UnicodeNormalization as _;
     name.nfc().collect()
