@@ -54,8 +54,8 @@ impl App {
 
     fn shared_folder(&self, words: &str, user: &str) -> Result<SharedFolder> {
         let share = SharedFolder::parse(words, &self.environment.current)?;
-        share.check_guest(if user.is_empty() { "docker" } else { user })?;
         self.check_host_folder(&share.folder, words)?;
+        share.check_guest(if user.is_empty() { "docker" } else { user })?;
         Ok(share)
     }
 

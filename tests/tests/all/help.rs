@@ -15,6 +15,7 @@ const COMMANDS: &[&str] = &[
     "kill",
     "logs",
     "ls",
+    "ports",
     "provision",
     "regenerate-certs",
     "restart",
