@@ -151,6 +151,11 @@ pub enum Command {
     /// Each flag replaces all that it set before; an empty value takes it back. The engine restarts once, if it must;
     /// containers go on.
     Set(Box<Set>),
+    /// Folders of this computer that a machine sees
+    Share {
+        #[command(subcommand)]
+        command: Share,
+    },
     /// Log in to a machine, or run a command on it
     Ssh(Ssh),
     /// Start machines
@@ -251,6 +256,9 @@ pub struct Create {
     /// Boot, even where a saved state of a like machine could be gone on from (and leave none)
     #[arg(long)]
     pub no_warm: bool,
+    /// A folder of this computer that it sees, under the same path or at PLACE; `:ro` to read only (repeat)
+    #[arg(long = "share", value_name = "DIR[:PLACE][:ro]")]
+    pub shares: Vec<String>,
     /// The login name inside [default: docker; ec2: the image's]
     #[arg(long, value_name = "NAME")]
     pub ssh_user: Option<String>,
@@ -301,6 +309,34 @@ pub struct Create {
     /// How long the engine may take, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub timeout: u64,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Share {
+    /// Let a machine see folders of this computer; a running one sees them at once
+    Add {
+        /// The machine
+        machine: String,
+        /// Each folder, under the same path or at PLACE; `:ro` to read only
+        #[arg(required = true, value_name = "DIR[:PLACE][:ro]")]
+        folders: Vec<String>,
+    },
+    /// List what a machine sees of this computer, and what containers miss
+    Ls {
+        /// The machine [default: "default", where it exists]
+        machine: Option<String>,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Take folders away from a machine; nothing in them changes
+    Rm {
+        /// The machine
+        machine: String,
+        /// The folders, or their places in the machine
+        #[arg(required = true, value_name = "DIR|PLACE")]
+        folders: Vec<String>,
+    },
 }
 
 #[derive(Debug, Args)]

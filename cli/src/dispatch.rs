@@ -5,8 +5,8 @@ use machine_core::Result;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, ssh, supervise, tunnel, user,
-    version,
+    connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, share, ssh, supervise, tunnel,
+    user, version,
 };
 use crate::progress::Manner;
 
@@ -32,6 +32,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Restart(power) => power::restart(app, &power, manner),
         Command::Rm(rm) => remove::run(app, &rm, manner),
         Command::Set(set) => provision::set(app, *set, manner),
+        Command::Share { command } => share::run(app, command, manner),
         Command::Ssh(ssh) => ssh::run(app, ssh.words),
         Command::Start(power) => power::start(app, &power, manner),
         Command::Status(one) => list::status(app, one.name.as_deref()),

@@ -73,6 +73,7 @@ fn words(create: Create) -> Result<CreateWords> {
             PublishTo::Loopback => Publish::Loopback,
             PublishTo::Lan => Publish::Lan,
         },
+        shares: create.shares,
         engine: EngineSpec {
             source,
             version: create.engine_version,

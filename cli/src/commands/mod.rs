@@ -12,6 +12,7 @@ pub mod power;
 pub mod provision;
 pub mod remove;
 mod several;
+pub mod share;
 pub mod ssh;
 pub mod supervise;
 pub mod tunnel;

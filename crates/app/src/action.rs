@@ -167,6 +167,7 @@ impl App {
                 ssh_user: "docker".to_owned(),
                 tls_san: Vec::new(),
                 publish: Default::default(),
+                shares: Vec::new(),
                 engine: EngineSpec {
                     registry_mirrors: self.environment.registry_mirror.iter().cloned().collect(),
                     ..EngineSpec::default()

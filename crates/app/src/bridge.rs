@@ -57,6 +57,7 @@ impl App {
             engine: Arc::new(engine),
             ssh: Arc::new(ssh),
             publish: record.spec.publish,
+            shares: record.spec.shares.clone(),
         })
     }
 
@@ -82,12 +83,11 @@ impl App {
     /// # Errors
     /// A machine that does not run, or not on this computer.
     pub async fn ports(&self, name: &MachineName) -> Result<Vec<PortRow>> {
-        match self.ask_bridge(name, &Question::Ports).await? {
-            Answer::Ports { ports } => Ok(ports),
-        }
+        let Answer::Ports { ports } = self.ask_bridge(name, &Question::Ports).await? else { return Err(other_words()) };
+        Ok(ports)
     }
 
-    async fn ask_bridge(&self, name: &MachineName, question: &Question) -> Result<Answer> {
+    pub(crate) async fn ask_bridge(&self, name: &MachineName, question: &Question) -> Result<Answer> {
         let record = self.complete_record(name)?;
         if !self.driver(&record.driver)?.capabilities().local {
             return Err(Error::other(format!("machine {:?} is not on this computer", name.as_str())).hint(format!(
@@ -105,4 +105,10 @@ impl App {
                 .hint("it is of another version: stop and start the machine")
         })
     }
+}
+
+/// An answer to another question than the one that was asked.
+pub(crate) fn other_words() -> Error {
+    Error::other("the machine's supervisor answers something else")
+        .hint("it is of another version: stop and start the machine")
 }

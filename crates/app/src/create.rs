@@ -83,6 +83,8 @@ pub struct CreateWords {
     pub tls_san: Vec<String>,
     /// Where ports that containers publish appear.
     pub publish: Publish,
+    /// Folders that it shall see, `DIR[:GUEST][:ro]`.
+    pub shares: Vec<String>,
     /// The engine's settings.
     pub engine: EngineSpec,
     /// What only one driver understands.
@@ -120,18 +122,21 @@ impl App {
         if engine.install_url.is_none() && !self.driver(&driver)?.capabilities().images {
             engine.install_url.clone_from(&environment.install_url);
         }
+        let ssh_user = said.ssh_user;
+        let shares = self.shared_folders(&words.shares, &driver, &ssh_user)?;
         Ok(CreateRequest {
             name: words.name,
-            driver,
+            driver: driver.clone(),
             spec: MachineSpec {
                 cpus: words.cpus,
                 memory_mib: words.memory_mib,
                 disk_mib: if words.disk_mib == 0 { said.disk_mib.unwrap_or(0) } else { words.disk_mib },
                 image: words.image,
-                ssh_user: said.ssh_user,
+                ssh_user,
                 tls_san: words.tls_san,
                 engine,
                 publish: words.publish,
+                shares,
                 options: said.options,
             },
             wait: words.wait,
@@ -310,6 +315,7 @@ fn is_what_was_asked_for(wanted: &MachineSpec, present: &MachineSpec) -> bool {
         && wanted.tls_san == present.tls_san
         && wanted.engine == present.engine
         && wanted.publish == present.publish
+        && wanted.shares == present.shares
         && said(&wanted.options)
 }
 
@@ -343,6 +349,7 @@ mod tests {
             ssh_user: "docker".into(),
             tls_san: Vec::new(),
             publish: Default::default(),
+            shares: Vec::new(),
             engine: machine_core::EngineSpec::default(),
             options: [("accelerator".to_owned(), "auto".into())].into_iter().collect(),
         };

@@ -49,6 +49,8 @@ pub struct Environment {
     pub docker_host: Option<String>,
     /// The home folder.
     pub home: Option<PathBuf>,
+    /// The folder that relative paths are of, as the shell calls it.
+    pub current: PathBuf,
     /// `PATH`.
     pub path: Option<OsString>,
     /// `%ProgramFiles%`, on Windows.
@@ -104,6 +106,7 @@ impl Environment {
             runtime: runtime_folder(&store),
             docker_config,
             docker_host: variable("DOCKER_HOST"),
+            current: current_folder(),
             path: env::var_os("PATH"),
             program_files: path_variable("ProgramFiles"),
             qemu: path_variable("MACHINE_QEMU"),
@@ -182,6 +185,15 @@ impl Environment {
 
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// `PWD` where it is true: `docker run -v $PWD:...` says it like that too, with the links that were followed.
+fn current_folder() -> PathBuf {
+    let real = env::current_dir().unwrap_or_default();
+    match path_variable("PWD") {
+        Some(said) if said.is_absolute() && said.canonicalize().ok() == real.canonicalize().ok() => said,
+        _ => real,
+    }
 }
 
 fn path_variable(name: &str) -> Option<PathBuf> {

@@ -151,6 +151,7 @@ impl Builder {
             ssh_user: USER.to_owned(),
             tls_san: Vec::new(),
             publish: Default::default(),
+            shares: Vec::new(),
             engine: EngineSpec::default(),
             options: serde_json::Map::new(),
         };

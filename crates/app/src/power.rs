@@ -229,6 +229,8 @@ impl App {
             engine_version =
                 Some(self.wait_for_engine(&*driver, &record, endpoints, &mut console, limit, reporter).await?);
             journal.phase("ready", Phase::Ready)?;
+            // Whoever mounts a folder before it is there gets an empty one.
+            self.wait_for_shares(&record, reporter).await;
         }
         self.refresh_context(&journal.snapshot(), endpoints, reporter);
         Ok(Created { name, endpoints, engine_version })

@@ -277,6 +277,7 @@ pub(crate) fn remains(name: &MachineName, driver: &str) -> MachineRecord {
             ssh_user: String::new(),
             tls_san: Vec::new(),
             publish: Default::default(),
+            shares: Vec::new(),
             engine: machine_core::EngineSpec::default(),
             options: serde_json::Map::new(),
         },

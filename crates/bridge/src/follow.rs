@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bridge::BridgeConfig;
+use crate::share::Unshared;
 
 /// How often the list is made without an event: events may be lost with a connection.
 const RECONCILE: Duration = Duration::from_secs(60);
@@ -24,10 +25,10 @@ const OVERLAP: Duration = Duration::from_secs(5);
 type Told = watch::Sender<Option<Arc<Vec<ContainerSummary>>>>;
 
 /// Tells `told` of the running containers whenever they change. Goes on until it is dropped.
-pub(crate) async fn follow(config: &BridgeConfig, address: SocketAddr, told: &Told) {
+pub(crate) async fn follow(config: &BridgeConfig, address: SocketAddr, told: &Told, unshared: Option<&Unshared>) {
     let mut said = String::new();
     loop {
-        let Err(error) = session(config, address, told).await else { continue };
+        let Err(error) = session(config, address, told, unshared).await else { continue };
         // The engine is starting, restarting, or the guest stands still: the same reason is not worth a line each time.
         let text = error.to_string();
         if text != said {
@@ -38,7 +39,7 @@ pub(crate) async fn follow(config: &BridgeConfig, address: SocketAddr, told: &To
     }
 }
 
-async fn session(config: &BridgeConfig, address: SocketAddr, told: &Told) -> Result<()> {
+async fn session(config: &BridgeConfig, address: SocketAddr, told: &Told, unshared: Option<&Unshared>) -> Result<()> {
     let mut target = (config.engine)(address)?;
     target.timeout = LIMIT;
     let engine = Engine::connect(&target)?;
@@ -48,13 +49,31 @@ async fn session(config: &BridgeConfig, address: SocketAddr, told: &Told) -> Res
         tokio::select! {
             event = events.next() => match event? {
                 Some(change) if change.moves_ports() => {}
-                Some(_) => continue,
+                Some(change) => {
+                    if let (Some(unshared), true) = (unshared, change.is_creation()) {
+                        look_at_mounts(engine.clone(), change.id, unshared.clone());
+                    }
+                    continue;
+                }
                 None => return Ok(()),
             },
             () = sleep_until(next) => {}
         }
         let containers = engine.containers(false).await?;
         next = Instant::now() + RECONCILE;
+        if let Some(unshared) = unshared {
+            unshared.running(&containers);
+        }
         told.send_replace(Some(Arc::new(containers)));
     }
+}
+
+/// What a new container mounts: it may have come to its end before the next list.
+fn look_at_mounts(engine: Engine, id: String, unshared: Unshared) {
+    tokio::spawn(async move {
+        let Ok(id) = id.parse() else { return };
+        if let Ok(mounts) = engine.bind_mounts(&id).await {
+            unshared.made(mounts.container, mounts.sources);
+        }
+    });
 }

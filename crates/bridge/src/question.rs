@@ -1,8 +1,10 @@
 //! What a front end asks the supervisor of a running machine.
 
+use machine_core::SharedFolder;
 use serde::{Deserialize, Serialize};
 
 use crate::ports::PortRow;
+use crate::share::ShareRow;
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +12,13 @@ use crate::ports::PortRow;
 pub enum Question {
     /// Which ports of containers listen on this computer.
     Ports,
+    /// How the shared folders are.
+    Shares,
+    /// From now on, these folders are shared and no others.
+    Share {
+        /// All of them.
+        shares: Vec<SharedFolder>,
+    },
 }
 
 /// Its answer.
@@ -20,5 +29,12 @@ pub enum Answer {
     Ports {
         /// In the order of their numbers.
         ports: Vec<PortRow>,
+    },
+    /// To [`Question::Shares`] and [`Question::Share`].
+    Shares {
+        /// In the order in which they were added.
+        shares: Vec<ShareRow>,
+        /// What the user should know besides.
+        warnings: Vec<String>,
     },
 }

@@ -26,5 +26,5 @@ pub async fn tunnel(config: &BridgeConfig, endpoints: Endpoints, tell: impl Fn(&
             tell(&now);
         }
     };
-    tokio::join!(follow(config, endpoints.engine, &told), ports.run(containers), telling);
+    tokio::join!(follow(config, endpoints.engine, &told, None), ports.run(containers), telling);
 }

@@ -9,6 +9,7 @@ mod guest_network;
 mod machine_name;
 mod observation;
 mod record;
+mod shared_folder;
 mod spec;
 
 pub use driver::{Capabilities, Checkpoint, Driver, MachineRef, Work};
@@ -18,4 +19,5 @@ pub use guest_network::{GuestNetwork, Protocol};
 pub use machine_name::MachineName;
 pub use observation::{Endpoints, MachineState, Observation, SshTarget, Usage};
 pub use record::{MachineRecord, Phase, RECORD_SCHEMA};
+pub use shared_folder::SharedFolder;
 pub use spec::{EngineSource, EngineSpec, MachineSpec, Publish};

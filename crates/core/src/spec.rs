@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::SharedFolder;
+
 /// What a machine shall be. Kept in its record; changed only by the user's own commands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MachineSpec {
@@ -27,6 +29,9 @@ pub struct MachineSpec {
     /// Where ports that containers publish on all addresses appear.
     #[serde(default, skip_serializing_if = "Publish::is_loopback")]
     pub publish: Publish,
+    /// Folders of this computer that the machine sees.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shares: Vec<SharedFolder>,
     /// Settings that only the driver understands; it checks them in its preflight.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub options: serde_json::Map<String, serde_json::Value>,

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bollard::container::LogOutput;
 use bollard::models::EventMessage;
 use bollard::query_parameters::{
-    EventsOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder, RestartContainerOptions,
-    StartContainerOptions, StopContainerOptions,
+    EventsOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
+    RestartContainerOptions, StartContainerOptions, StopContainerOptions,
 };
 use futures_util::{Stream, StreamExt as _};
 use jiff::Timestamp;
@@ -82,13 +82,31 @@ pub enum ContainerVerb {
 pub struct ContainerChange {
     /// The engine's word for it: `start`, `die`, `exec_create: sh`.
     pub action: String,
+    /// The container's identifier.
+    pub id: String,
 }
 
 impl ContainerChange {
+    /// Whether the container is new.
+    pub fn is_creation(&self) -> bool {
+        self.action == "create"
+    }
+
     /// Whether containers that run may publish other ports, or mount other folders, than before.
     pub fn moves_ports(&self) -> bool {
         matches!(self.action.as_str(), "start" | "die" | "rename" | "update")
     }
+}
+
+/// What a container mounts of its machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindMounts {
+    /// The container's name.
+    pub container: String,
+    /// Paths of the machine.
+    pub sources: Vec<String>,
+    /// When it started last, by the machine's clock.
+    pub started: Option<Timestamp>,
 }
 
 /// Changes of an engine's containers, one at a time.
@@ -104,7 +122,10 @@ impl ContainerEvents {
     /// A connection that broke.
     pub async fn next(&mut self) -> Result<Option<ContainerChange>, EngineError> {
         match self.stream.next().await {
-            Some(Ok(event)) => Ok(Some(ContainerChange { action: event.action.unwrap_or_default() })),
+            Some(Ok(event)) => {
+                let id = event.actor.and_then(|actor| actor.id).unwrap_or_default();
+                Ok(Some(ContainerChange { action: event.action.unwrap_or_default(), id }))
+            }
             Some(Err(error)) => Err(explain(&self.peer, error)),
             None => Ok(None),
         }
@@ -153,6 +174,20 @@ impl Engine {
             }
         };
         self.bounded_by(self.timeout() + GRACE, call).await
+    }
+
+    /// The folders and files of the machine that a container mounts.
+    ///
+    /// # Errors
+    /// Why the engine does not say, such as that the container is gone.
+    pub async fn bind_mounts(&self, id: &ContainerId) -> Result<BindMounts, EngineError> {
+        let id = id.to_string();
+        let call = self.docker().inspect_container(&id, None::<InspectContainerOptions>);
+        let container = self.bounded_by(self.timeout(), call).await?;
+        let name = container.name.map(|name| name.trim_start_matches('/').to_owned()).unwrap_or(id);
+        let binds = container.mounts.into_iter().flatten().filter(|mount| mount.typ.as_deref() == Some("bind"));
+        let started = container.state.and_then(|state| state.started_at).and_then(|text| text.parse().ok());
+        Ok(BindMounts { container: name, sources: binds.filter_map(|mount| mount.source).collect(), started })
     }
 
     /// Tells of every change of the containers since `since`, by the engine's own clock ([`crate::engine_time`]), else from

@@ -10,7 +10,7 @@ mod current_context;
 mod engine;
 mod failure;
 
-pub use containers::{ContainerChange, ContainerEvents, ContainerId, ContainerOutput, ContainerVerb};
+pub use containers::{BindMounts, ContainerChange, ContainerEvents, ContainerId, ContainerOutput, ContainerVerb};
 pub use contexts::{Contexts, EngineContext, context_name};
 pub use engine::{Engine, EngineTarget, engine_time};
 pub use failure::{EngineError, EngineFailure};

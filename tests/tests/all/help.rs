@@ -22,6 +22,7 @@ const COMMANDS: &[&str] = &[
     "restart",
     "rm",
     "set",
+    "share",
     "ssh",
     "start",
     "status",
@@ -55,6 +56,15 @@ fn every_command_explains_itself() {
         assert_eq!(run.ok().stderr, "");
         insta::assert_snapshot!(format!("help_{command}"), run.text());
         assert_eq!(scene.machine(["help", command]).ok().text(), run.text(), "`help {command}` is `{command} --help`");
+    }
+}
+
+#[test]
+fn every_share_command_explains_itself() {
+    let scene = Scene::new();
+    for command in ["add", "ls", "rm"] {
+        let run = scene.machine(["share", command, "--help"]);
+        insta::assert_snapshot!(format!("help_share_{command}"), run.ok().text());
     }
 }
 

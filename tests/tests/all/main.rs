@@ -23,6 +23,7 @@ mod vm_kill;
 mod vm_life;
 mod vm_ports;
 mod vm_provision;
+mod vm_share;
 mod vm_tutorial;
 mod vm_two;
 mod vm_warm;

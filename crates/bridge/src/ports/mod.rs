@@ -18,3 +18,4 @@ mod wanted;
 pub use row::{PortRow, PortState};
 pub(crate) use ssh_network::SshNetwork;
 pub(crate) use table::Ports;
+pub(crate) use wanted::name_of;

@@ -63,11 +63,6 @@ impl Joint {
         }
     }
 
-    /// Whether something lies in the session that this channel could take: no wait would tell of it.
-    pub(super) fn has_more(&self) -> bool {
-        self.handed == self.incoming.len() && self.channel.read_window().available > 0
-    }
-
     /// Moves what can be moved. What ends this channel alone is no error.
     pub(super) fn step(
         &mut self,
@@ -98,12 +93,24 @@ impl Joint {
             return self.close(session, patience);
         }
         for _ in 0..TURN {
-            if !self.send(session, patience, context)? {
-                break;
+            match self.send(session, patience, context) {
+                Ok(true) => moved = true,
+                Ok(false) => break,
+                // The machine has closed the channel, and somebody else's reading has taken that in: nobody there reads what
+                // is left. What it said before is still to be handed on.
+                Err(Stop::Fault(Fault::Ssh(error))) if is_of_one_channel(&error) => {
+                    self.outgoing.clear();
+                    self.sent = 0;
+                    self.local_open = false;
+                    moved = true;
+                    break;
+                }
+                Err(stop) => return Err(stop),
             }
-            moved = true;
         }
-        if !self.local_open && matches!(Pin::new(&mut self.local).poll_write(context, &[]), Poll::Ready(Err(_))) {
+        // (What we have shut down ourselves says nothing.)
+        let asks = self.remote_open && !self.local_open;
+        if asks && matches!(Pin::new(&mut self.local).poll_write(context, &[]), Poll::Ready(Err(_))) {
             // Not just shut down: nobody is there.
             return self.close(session, patience);
         }

@@ -18,8 +18,9 @@ use crate::pump::{SILENCE, Stop};
 use crate::readiness::{Interest, wait};
 use crate::settle::settle;
 
-/// Looked at again after this when something lies in the session that no wait tells of.
-const AT_ONCE: Duration = Duration::from_millis(1);
+/// Looked at again after this, at first. One channel's reading takes in what is for others, so that no wait tells of it: as long as
+/// not much time has passed since anything moved, nothing is left lying for longer than that again.
+const SOON: Duration = Duration::from_millis(1);
 
 pub(super) struct TunnelThread {
     session: Session,
@@ -78,6 +79,7 @@ impl TunnelThread {
     fn work(&mut self) -> Result<(), Stop> {
         let waker = Waker::from(Arc::clone(&self.caller));
         let mut context = Context::from_waker(&waker);
+        let mut limit = SOON;
         loop {
             self.caller.heard();
             if !self.take_orders() {
@@ -100,17 +102,17 @@ impl TunnelThread {
             }
             self.feel_pulse()?;
             if moved {
+                limit = SOON;
                 continue;
             }
-            // One channel's reading takes in what is for others.
-            let more = self.joints.iter().any(Joint::has_more);
-            let limit = if more { AT_ONCE } else { KEEPALIVE };
             let began = Instant::now();
             let read = Interest { read: true, write: false };
             if wait(&self.session.socket, read, Some(self.caller.socket()), limit)? {
                 self.pulse.silence = Duration::ZERO;
+                limit = SOON;
             } else {
                 self.pulse.silence += began.elapsed().min(limit);
+                limit = (limit * 2).min(KEEPALIVE);
             }
         }
     }

@@ -186,3 +186,47 @@ fn the_session_ends_with_its_last_handle() {
     server.wait_for_connections_to_end();
     drop(stream);
 }
+
+#[test]
+fn commands_come_to_their_end_while_connections_come_and_go() {
+    let server = Server::start();
+    run(async {
+        let tunnel = tunnel(&server);
+        let mut incoming = tunnel.listen(0).await.unwrap();
+        let port = incoming.port;
+        let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let told = ended.clone();
+        let client = std::thread::spawn(move || {
+            while !told.load(std::sync::atomic::Ordering::Relaxed) {
+                let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                for round in 0..20_u8 {
+                    stream.write_all(&[round; 100]).unwrap();
+                    let mut back = [0; 100];
+                    stream.read_exact(&mut back).unwrap();
+                    assert_eq!(back, [round; 100]);
+                }
+            }
+        });
+        let serving = tokio::spawn(async move {
+            while let Some(stream) = incoming.next().await {
+                tokio::spawn(async move {
+                    let (mut reader, mut writer) = tokio::io::split(stream);
+                    let _ = tokio::io::copy(&mut reader, &mut writer).await;
+                });
+            }
+        });
+        for number in 0..30 {
+            let (mut stream, end) = tunnel.exec("exec sh -s").await.unwrap().into_parts();
+            stream.write_all(format!("echo {number}; echo err >&2; exit 3\n").as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut said = String::new();
+            stream.read_to_string(&mut said).await.unwrap();
+            let end = end.await.unwrap_or_else(|| panic!("the end of {number} is not told"));
+            assert_eq!((end.status, end.stderr.as_str()), (ExitStatus::Code(3), "err"));
+            assert_eq!(said, format!("{number}\n"));
+        }
+        ended.store(true, std::sync::atomic::Ordering::Relaxed);
+        tokio::task::spawn_blocking(|| client.join().unwrap()).await.unwrap();
+        serving.abort();
+    });
+}

@@ -39,6 +39,7 @@ pub fn size_bounds(facts: &HostFacts, room: Option<u64>) -> SizeBounds {
         ssh_user: String::new(),
         tls_san: Vec::new(),
         publish: Default::default(),
+        shares: Vec::new(),
         engine: EngineSpec::default(),
         options: serde_json::Map::new(),
     };

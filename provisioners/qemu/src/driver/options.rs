@@ -59,6 +59,7 @@ mod tests {
             ssh_user: "docker".into(),
             tls_san: Vec::new(),
             publish: Default::default(),
+            shares: Vec::new(),
             engine: machine_core::EngineSpec::default(),
             options: options.as_object().unwrap().clone(),
         }

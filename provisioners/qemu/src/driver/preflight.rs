@@ -119,6 +119,7 @@ mod tests {
             ssh_user: "docker".into(),
             tls_san: Vec::new(),
             publish: Default::default(),
+            shares: Vec::new(),
             engine: EngineSpec::default(),
             options: serde_json::Map::new(),
         }

@@ -66,6 +66,7 @@ impl House {
                 ssh_user: "docker".into(),
                 tls_san: Vec::new(),
                 publish: Default::default(),
+                shares: Vec::new(),
                 engine: EngineSpec::default(),
                 options,
             },

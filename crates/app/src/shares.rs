@@ -1,0 +1,234 @@
+//! Folders of this computer that a machine sees.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use machine_bridge::{Answer, Question, ShareRow, ShareState};
+use machine_core::{Code, Error, MachineName, MachineRecord, Phase, Reporter, Result, SharedFolder};
+
+use crate::app::App;
+use crate::bridge::other_words;
+
+/// How long mounting may take: seconds without hardware acceleration.
+const MOUNTING: Duration = Duration::from_secs(90);
+
+/// How often it is asked whether it is done.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What a machine sees of this computer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// Each folder; how it is, while the machine runs.
+    pub folders: Vec<(SharedFolder, Option<ShareState>)>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+impl App {
+    /// The folders that the user's words mean, for a machine that is about to be made.
+    ///
+    /// # Errors
+    /// Words that mean no folder, one that must not be shared, or a driver whose machines are elsewhere.
+    pub(crate) fn shared_folders(&self, words: &[String], driver: &str, user: &str) -> Result<Vec<SharedFolder>> {
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.check_that_folders_can_be_shared(driver)?;
+        let mut shares = Vec::new();
+        for words in words {
+            let share = self.shared_folder(words, user)?;
+            take_in(&mut shares, share)?;
+        }
+        Ok(shares)
+    }
+
+    fn check_that_folders_can_be_shared(&self, driver: &str) -> Result<()> {
+        if self.driver(driver)?.capabilities().local {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::Usage,
+            format!("machines of the driver {driver:?} are not on this computer: they see no folders of it"),
+        ))
+    }
+
+    fn shared_folder(&self, words: &str, user: &str) -> Result<SharedFolder> {
+        let share = SharedFolder::parse(words, &self.environment.current)?;
+        self.check_host_folder(&share.folder, words)?;
+        share.check_guest(if user.is_empty() { "docker" } else { user })?;
+        Ok(share)
+    }
+
+    /// Refuses what nobody means to hand to a machine.
+    fn check_host_folder(&self, folder: &Path, words: &str) -> Result<()> {
+        let shown = folder.display();
+        let real = match folder.canonicalize() {
+            Ok(real) if real.is_dir() => real,
+            Ok(_) => {
+                return Err(Error::new(Code::Usage, format!("{shown} is a file: only folders can be shared"))
+                    .hint("share the folder that it is in"));
+            }
+            Err(error) => {
+                return Err(Error::new(Code::NotFound, format!("there is no folder {shown} to share"))
+                    .because(error)
+                    .hint("the folder must be there before it is shared"));
+            }
+        };
+        if real.parent().is_none() {
+            return Err(Error::new(Code::Usage, format!("{shown} is this whole computer: it is not shared"))
+                .hint("share the folder that you work in"));
+        }
+        let store = self.environment.store.canonicalize().unwrap_or_else(|_| self.environment.store.clone());
+        if real.starts_with(&store) {
+            return Err(Error::new(
+                Code::Usage,
+                format!("{shown} holds the machines themselves, with their keys: it is not shared"),
+            )
+            .hint("share the folder that you work in"));
+        }
+        let home = self.environment.home.as_ref().and_then(|home| home.canonicalize().ok());
+        let holds_home = home.is_some_and(|home| home.starts_with(&real));
+        if (holds_home || store.starts_with(&real)) && !Path::new(words.trim_end_matches(":ro")).is_absolute() {
+            let what =
+                if holds_home { "your home folder" } else { "the folder in which machines are kept, with their keys" };
+            return Err(Error::new(Code::Usage, format!("{words:?} means {shown}, which holds {what}"))
+                .hint(format!("share the folder that you work in; if you mean all of it, say so: {shown}")));
+        }
+        Ok(())
+    }
+
+    /// What a machine sees of this computer.
+    ///
+    /// # Errors
+    /// No such machine.
+    pub async fn shares(&self, name: &MachineName) -> Result<Shares> {
+        let record = self.store.load(name)?;
+        match self.ask_bridge(name, &Question::Shares).await {
+            Ok(answer) => shares_of(answer),
+            Err(_) => {
+                let folders = record.spec.shares.into_iter().map(|share| (share, None)).collect();
+                Ok(Shares { folders, warnings: Vec::new() })
+            }
+        }
+    }
+
+    /// Lets a machine see folders. A running one sees them when this returns.
+    ///
+    /// # Errors
+    /// Words that mean no folder, one that must not be shared, or one that could not be mounted (it is tried again).
+    pub async fn add_shares(&self, name: &MachineName, words: &[String], reporter: &Reporter) -> Result<Shares> {
+        let record = self.store.load(name)?;
+        self.check_that_folders_can_be_shared(&record.driver)?;
+        let added: Vec<SharedFolder> =
+            words.iter().map(|words| self.shared_folder(words, &record.spec.ssh_user)).collect::<Result<_>>()?;
+        self.change_shares(name, reporter, |shares| added.iter().try_for_each(|share| take_in(shares, share.clone())))
+            .await
+    }
+
+    /// Takes folders away from a machine, named by where they are on this computer or in the machine.
+    ///
+    /// # Errors
+    /// A folder that is not shared.
+    pub async fn remove_shares(&self, name: &MachineName, words: &[String], reporter: &Reporter) -> Result<Shares> {
+        let current = &self.environment.current;
+        self.change_shares(name, reporter, |shares| {
+            for words in words {
+                let meant = SharedFolder::parse(words, current).ok();
+                let is_meant = |share: &SharedFolder| {
+                    share.guest == words.trim_end_matches('/')
+                        || meant.as_ref().is_some_and(|meant| meant.folder == share.folder)
+                };
+                let before = shares.len();
+                shares.retain(|share| !is_meant(share));
+                if shares.len() == before {
+                    return Err(Error::new(
+                        Code::NotFound,
+                        format!("machine {:?} sees no folder {words}", name.as_str()),
+                    )
+                    .hint(format!("`machine share ls {name}` lists what it sees")));
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Waits until a machine that has just come up sees its folders. That one cannot be seen is no reason not to use it.
+    pub(crate) async fn wait_for_shares(&self, record: &MachineRecord, reporter: &Reporter) {
+        if record.spec.shares.is_empty() {
+            return;
+        }
+        reporter.stage("share", "Mounting folders");
+        let shares = self.settled(&record.name).await;
+        let waiting = shares.into_iter().flat_map(|shares| shares.folders).filter_map(|(share, state)| match state {
+            Some(ShareState::Waiting { reason }) => Some((share, reason)),
+            _ => None,
+        });
+        for (share, reason) in waiting {
+            reporter.warn(format!("{} is not seen by the machine yet: {reason}", share.folder.display()));
+        }
+    }
+
+    /// How the folders are, once each is mounted or cannot be.
+    async fn settled(&self, name: &MachineName) -> Result<Shares> {
+        let began = Instant::now();
+        loop {
+            let shares = shares_of(self.ask_bridge(name, &Question::Shares).await?)?;
+            let mounting = shares.folders.iter().any(|(_, state)| *state == Some(ShareState::Mounting));
+            if !mounting || began.elapsed() >= MOUNTING {
+                return Ok(shares);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn change_shares(
+        &self,
+        name: &MachineName,
+        reporter: &Reporter,
+        change: impl FnOnce(&mut Vec<SharedFolder>) -> Result<()>,
+    ) -> Result<Shares> {
+        let lock = self.lock(name, reporter).await?;
+        let mut record: MachineRecord = self.store.load(name)?;
+        if record.phase == Phase::Creating {
+            return Err(Error::other(format!("machine {:?} is not made yet", name.as_str())));
+        }
+        change(&mut record.spec.shares)?;
+        self.store.save(&record)?;
+        drop(lock);
+        let shares = record.spec.shares.clone();
+        if self.endpoints(&record).is_err() {
+            let folders = shares.into_iter().map(|share| (share, None)).collect();
+            return Ok(Shares { folders, warnings: Vec::new() });
+        }
+        reporter.stage("share", "Mounting folders");
+        self.ask_bridge(name, &Question::Share { shares }).await?;
+        self.settled(name).await
+    }
+}
+
+/// Adds a share; the same place with other words replaces it, with another folder it is refused.
+fn take_in(shares: &mut Vec<SharedFolder>, share: SharedFolder) -> Result<()> {
+    match shares.iter_mut().find(|present| present.guest == share.guest) {
+        None => shares.push(share),
+        Some(present) if present.folder == share.folder => *present = share,
+        Some(present) => {
+            return Err(Error::new(
+                Code::Usage,
+                format!("{} is where {} is seen already", share.guest, present.folder.display()),
+            )
+            .hint(format!("say another place: {}:/mnt/NAME", share.folder.display())));
+        }
+    }
+    Ok(())
+}
+
+fn shares_of(answer: Answer) -> Result<Shares> {
+    let Answer::Shares { shares, mut warnings } = answer else { return Err(other_words()) };
+    let trouble = |row: &ShareRow| {
+        let folder = row.share.folder.display().to_string();
+        row.troubles.iter().map(move |trouble| format!("{folder}: {trouble}")).collect::<Vec<_>>()
+    };
+    warnings.extend(shares.iter().flat_map(trouble));
+    Ok(Shares { folders: shares.into_iter().map(|row| (row.share, Some(row.state))).collect(), warnings })
+}

@@ -1,0 +1,13 @@
+//! Folders of this computer that a machine sees.
+
+mod connection;
+mod early;
+mod mounts;
+mod row;
+mod sftp;
+mod shares;
+mod unshared;
+
+pub use row::{ShareRow, ShareState};
+pub(crate) use shares::{Rows, Shares};
+pub(crate) use unshared::Unshared;

@@ -1,0 +1,466 @@
+//! One folder of this computer, and nothing outside it.
+//!
+//! Every operation goes through `cap-std`, which resolves each path from the open folder down and refuses what leads out, be it by
+//! `..`, by a symbolic link, or by one that is put there at that very moment (`openat2` with `RESOLVE_BENEATH` on Linux, component
+//! by component elsewhere). Symbolic links themselves are shown and made as they are: the guest's kernel follows them, in the guest.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _, SystemTimeSpec};
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, Metadata, OpenOptions, ReadDir};
+use machine_core::{Code, Error, Result, ResultExt as _};
+
+use super::attributes;
+use super::failure::Failure;
+use super::names;
+use super::owners::Owners;
+use super::troubles::Troubles;
+use super::wire::{Attributes, OpenFlags};
+
+/// What a machine may do with a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read, and nothing else.
+    Read,
+    /// Read and write.
+    ReadWrite,
+}
+
+/// A folder that a machine sees.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    dir: Dir,
+    access: Access,
+    /// Upper and lower case are the same here.
+    folds_case: bool,
+    owners: Owners,
+    troubles: Troubles,
+}
+
+impl Folder {
+    /// Opens the folder at `path`.
+    ///
+    /// # Errors
+    /// No folder there, or one that may not be read.
+    pub fn open(path: &Path, access: Access) -> Result<Self> {
+        let cannot = || format!("cannot share {}", path.display());
+        if !path.is_dir() {
+            return Err(Error::new(Code::NotFound, format!("{} is not a folder", path.display())));
+        }
+        let dir = Dir::open_ambient_dir(path, ambient_authority()).context(cannot)?;
+        Ok(Self {
+            path: path.to_owned(),
+            dir,
+            access,
+            folds_case: folds_case(path),
+            owners: Owners::default(),
+            troubles: Troubles::default(),
+        })
+    }
+
+    /// What the machine wanted and could not have, for a person.
+    pub fn troubles(&self) -> Vec<String> {
+        self.troubles.all()
+    }
+
+    pub(super) fn place(&self, components: &[&[u8]]) -> Result<PathBuf, Failure> {
+        names::place(components).inspect_err(|failure| self.troubles.note(failure.why.clone()))
+    }
+
+    fn writable(&self) -> Result<(), Failure> {
+        match self.access {
+            Access::Read => Err(Failure::refused("the folder is shared for reading only")),
+            Access::ReadWrite => Ok(()),
+        }
+    }
+
+    /// Turns an error into its answer, and notes what a person should know of.
+    fn failure(&self, error: io::Error) -> Failure {
+        if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+            self.troubles.note(format!("the disk of {} is full", self.path.display()));
+        }
+        error.into()
+    }
+
+    /// Attributes as the guest sees them.
+    pub(super) fn shown(&self, metadata: &Metadata) -> Attributes {
+        let mut shown = attributes::real(metadata);
+        if !self.owners.is_empty()
+            && let Some(pretended) = attributes::file_id(metadata).and_then(|file| self.owners.of(file))
+        {
+            shown.owner = Some(pretended);
+        }
+        shown
+    }
+
+    fn metadata(&self, place: &Path) -> io::Result<Metadata> {
+        if place == Path::new(".") { self.dir.dir_metadata() } else { self.dir.symlink_metadata(place) }
+    }
+
+    pub(super) fn status(&self, place: &Path, follow: bool) -> Result<Attributes, Failure> {
+        let metadata = if follow { self.dir.metadata(place) } else { self.metadata(place) };
+        Ok(self.shown(&metadata?))
+    }
+
+    pub(super) fn handle_status(&self, file: &File) -> Result<Attributes, Failure> {
+        Ok(self.shown(&Metadata::from_file(file)?))
+    }
+
+    pub(super) fn open_file(&self, place: &Path, flags: OpenFlags, wanted: Attributes) -> Result<File, Failure> {
+        let writes = [OpenFlags::WRITE, OpenFlags::APPEND, OpenFlags::CREATE, OpenFlags::TRUNCATE];
+        if writes.into_iter().any(|flag| flags.has(flag)) {
+            self.writable()?;
+        }
+        let mut options = OpenOptions::new();
+        options.follow(FollowSymlinks::No).read(flags.has(OpenFlags::READ));
+        if flags.has(OpenFlags::APPEND) {
+            options.append(true);
+        } else {
+            options.write(flags.has(OpenFlags::WRITE));
+        }
+        without_waiting(&mut options);
+        if flags.has(OpenFlags::CREATE) {
+            let mut new = options.clone();
+            new.write(true).create_new(true);
+            match self.dir.open_with(place, &new) {
+                Ok(file) => {
+                    let file = file.into_std();
+                    self.made(place, wanted.mode, Some(&file));
+                    return Ok(file);
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !flags.has(OpenFlags::EXCLUSIVE) => {
+                    self.spelt_like_that(place)?;
+                }
+                Err(error) => return Err(self.failure(error)),
+            }
+        }
+        let file = self.dir.open_with(place, &options).map_err(|error| self.failure(error))?.into_std();
+        if !file.metadata()?.is_file() {
+            // A pipe or a device of this computer: the guest has its own.
+            return Err(Failure::failed("not a regular file"));
+        }
+        if flags.has(OpenFlags::TRUNCATE) {
+            file.set_len(0).map_err(|error| self.failure(error))?;
+        }
+        Ok(file)
+    }
+
+    /// What was just made gets the permissions that the guest said (it has applied its umask; ours is nobody's wish there), and
+    /// seems to belong to whom its folder seems to belong. That it cannot have them is no reason to say it was not made.
+    fn made(&self, place: &Path, mode: Option<u32>, file: Option<&File>) {
+        if let Some(mode) = mode {
+            let _ = match file {
+                Some(file) => set_file_mode(file, mode),
+                None => set_mode(&self.dir, place, mode),
+            };
+        }
+        if self.owners.is_empty() {
+            return;
+        }
+        let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let owner = self.metadata(parent).ok().and_then(|parent| self.owners.of(attributes::file_id(&parent)?));
+        if let (Some(owner), Ok(metadata)) = (owner, self.metadata(place))
+            && let Some(file) = attributes::file_id(&metadata)
+        {
+            self.owners.note(file, owner, attributes::owner(&metadata));
+        }
+    }
+
+    /// Where case does not count, a file that is there under another spelling is another file to the guest: to open that one
+    /// for writing would destroy it.
+    fn spelt_like_that(&self, place: &Path) -> Result<(), Failure> {
+        if !self.folds_case {
+            return Ok(());
+        }
+        let (Some(parent), Some(name)) = (place.parent(), place.file_name()) else { return Ok(()) };
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let entries = self.dir.read_dir(parent)?.flatten().map(|entry| in_one_form(entry.file_name()));
+        match names::other_spelling(entries, &in_one_form(name.to_owned())) {
+            None => Ok(()),
+            Some(other) => {
+                let why = format!(
+                    "{} has {other:?}, and cannot have {name:?} besides: upper and lower case are the same there",
+                    self.path.join(parent).display()
+                );
+                self.troubles.note(why.clone());
+                Err(Failure::failed(why))
+            }
+        }
+    }
+
+    pub(super) fn change(&self, place: &Path, wanted: Attributes) -> Result<(), Failure> {
+        self.writable()?;
+        if let Some(size) = wanted.size {
+            let mut options = OpenOptions::new();
+            options.write(true).follow(FollowSymlinks::No);
+            without_waiting(&mut options);
+            let file = self.dir.open_with(place, &options)?;
+            file.set_len(size).map_err(|error| self.failure(error))?;
+        }
+        if let Some(mode) = wanted.mode {
+            // On a link this would be about what it points to, which the guest asks for by its own name.
+            if !self.metadata(place)?.is_symlink() {
+                set_mode(&self.dir, place, mode)?;
+            }
+        }
+        if let Some((access, modification)) = wanted.times {
+            self.dir.set_symlink_times(place, Some(time(access)), Some(time(modification)))?;
+        }
+        if let Some(owner) = wanted.owner {
+            self.pretend(&self.metadata(place)?, owner);
+        }
+        Ok(())
+    }
+
+    pub(super) fn handle_change(&self, file: &File, wanted: Attributes) -> Result<(), Failure> {
+        self.writable()?;
+        if let Some(size) = wanted.size {
+            file.set_len(size).map_err(|error| self.failure(error))?;
+        }
+        if let Some(mode) = wanted.mode {
+            set_file_mode(file, mode)?;
+        }
+        if let Some((access, modification)) = wanted.times {
+            let times = std::fs::FileTimes::new()
+                .set_accessed(UNIX_EPOCH + Duration::from_secs(access.into()))
+                .set_modified(UNIX_EPOCH + Duration::from_secs(modification.into()));
+            file.set_times(times)?;
+        }
+        if let Some(owner) = wanted.owner {
+            self.pretend(&Metadata::from_file(file)?, owner);
+        }
+        Ok(())
+    }
+
+    fn pretend(&self, metadata: &Metadata, (user, group): (u32, u32)) {
+        let Some(file) = attributes::file_id(metadata) else { return };
+        let real = attributes::owner(metadata);
+        let before = self.owners.of(file).unwrap_or(real);
+        // FUSE says -1 for the one that stays.
+        let wanted = (if user == u32::MAX { before.0 } else { user }, if group == u32::MAX { before.1 } else { group });
+        self.owners.note(file, wanted, real);
+    }
+
+    /// Writes at `offset`, or at the end.
+    pub(super) fn write(&self, file: &File, data: &[u8], offset: Option<u64>) -> Result<(), Failure> {
+        match offset {
+            Some(offset) => write_all_at(file, data, offset),
+            None => io::Write::write_all(&mut &*file, data),
+        }
+        .map_err(|error| self.failure(error))
+    }
+
+    pub(super) fn entries(&self, place: &Path) -> Result<ReadDir, Failure> {
+        Ok(self.dir.read_dir(place)?)
+    }
+
+    pub(super) fn remove_file(&self, place: &Path) -> Result<(), Failure> {
+        self.writable()?;
+        self.forget(place);
+        Ok(self.dir.remove_file_or_symlink(place)?)
+    }
+
+    pub(super) fn remove_folder(&self, place: &Path) -> Result<(), Failure> {
+        self.writable()?;
+        self.forget(place);
+        Ok(self.dir.remove_dir(place)?)
+    }
+
+    fn forget(&self, place: &Path) {
+        if !self.owners.is_empty()
+            && let Ok(metadata) = self.metadata(place)
+            && let Some(file) = attributes::file_id(&metadata)
+        {
+            self.owners.forget(file);
+        }
+    }
+
+    pub(super) fn make_folder(&self, place: &Path, wanted: Attributes) -> Result<(), Failure> {
+        self.writable()?;
+        if let Err(error) = self.dir.create_dir(place) {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                self.spelt_like_that(place)?;
+            }
+            return Err(self.failure(error));
+        }
+        self.made(place, wanted.mode, None);
+        Ok(())
+    }
+
+    pub(super) fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), Failure> {
+        self.writable()?;
+        if let Ok(there) = self.metadata(to) {
+            if !replace {
+                return Err(Failure::failed("there is a file of that name"));
+            }
+            let same = self.metadata(from).is_ok_and(|from| {
+                attributes::file_id(&from).is_some_and(|file| attributes::file_id(&there) == Some(file))
+            });
+            // To give a file another spelling of its own name is what it looks like.
+            if !same {
+                self.spelt_like_that(to)?;
+                self.forget(to);
+            }
+        }
+        self.dir.rename(from, &self.dir, to).map_err(|error| self.failure(error))
+    }
+
+    pub(super) fn read_link(&self, place: &Path) -> Result<Vec<u8>, Failure> {
+        let target = self.dir.read_link_contents(place)?;
+        names::target_to_guest(target.as_os_str()).ok_or_else(|| Failure::failed("a link that cannot be said"))
+    }
+
+    pub(super) fn link(&self, target: &[u8], place: &Path) -> Result<(), Failure> {
+        self.writable()?;
+        make_link(&self.dir, target, place).map_err(|error| self.failure(error))?;
+        self.made(place, None, None);
+        Ok(())
+    }
+
+    pub(super) fn hard_link(&self, from: &Path, to: &Path) -> Result<(), Failure> {
+        self.writable()?;
+        self.dir.hard_link(from, &self.dir, to).map_err(|error| self.failure(error))
+    }
+
+    /// The fields of `statvfs@openssh.com`. How many files there may be is not known everywhere, and nobody's limit.
+    pub(super) fn file_system(&self) -> Result<[u64; 11], Failure> {
+        let space = fs4::statvfs(&self.path)?;
+        let block = space.allocation_granularity().max(512);
+        let blocks = |bytes: u64| bytes / block;
+        let files = 1_000_000_000;
+        let read_only = u64::from(self.access == Access::Read);
+        Ok([
+            block,
+            block,
+            blocks(space.total_space()),
+            blocks(space.free_space()),
+            blocks(space.available_space()),
+            files,
+            files,
+            files,
+            0,
+            read_only,
+            255,
+        ])
+    }
+}
+
+fn time(seconds: u32) -> SystemTimeSpec {
+    let time = UNIX_EPOCH + Duration::from_secs(seconds.into());
+    SystemTimeSpec::Absolute(cap_std::time::SystemTime::from_std(time))
+}
+
+/// A name for comparisons: macOS finds a file by any form of its name.
+fn in_one_form(name: OsString) -> OsString {
+    if !cfg!(target_os = "macos") {
+        return name;
+    }
+    match names::to_guest(&name).map(String::from_utf8) {
+        Some(Ok(name)) => name.into(),
+        _ => name,
+    }
+}
+
+/// Whether upper and lower case are the same where the folder is: tried with its own path, without writing anything.
+fn folds_case(path: &Path) -> bool {
+    let Some(text) = path.to_str() else { return false };
+    let flipped: String = text
+        .chars()
+        .map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
+        .collect();
+    if flipped == text {
+        return cfg!(any(target_os = "macos", windows));
+    }
+    match (path.canonicalize(), Path::new(&flipped).canonicalize()) {
+        (Ok(one), Ok(other)) => {
+            one.to_string_lossy().to_lowercase() == other.to_string_lossy().to_lowercase() && same_folder(&one, &other)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(unix)]
+fn same_folder(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let id = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino()));
+    matches!((id(one), id(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+#[cfg(not(unix))]
+fn same_folder(_one: &Path, _other: &Path) -> bool {
+    true
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, data: &[u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, data, offset)
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, mut data: &[u8], mut offset: u64) -> io::Result<()> {
+    while !data.is_empty() {
+        match std::os::windows::fs::FileExt::seek_write(file, data, offset)? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => {
+                data = &data[count..];
+                offset += count as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// To open a pipe, or a file on a tape, must not wait for anybody.
+#[cfg(unix)]
+fn without_waiting(options: &mut OpenOptions) {
+    use cap_std::fs::OpenOptionsExt as _;
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    options.custom_flags(flags.bits().cast_signed());
+}
+
+#[cfg(not(unix))]
+fn without_waiting(_options: &mut OpenOptions) {}
+
+#[cfg(unix)]
+fn set_file_mode(file: &File, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    file.set_permissions(std::fs::Permissions::from_mode(mode & attributes::SETTABLE))
+}
+
+#[cfg(unix)]
+fn set_mode(dir: &Dir, place: &Path, mode: u32) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let permissions = std::fs::Permissions::from_mode(mode & attributes::SETTABLE);
+    dir.set_permissions(place, cap_std::fs::Permissions::from_std(permissions))
+}
+
+/// Windows has one permission, that of writing, and it would keep the user from deleting the file: it is left as it is.
+#[cfg(not(unix))]
+fn set_file_mode(_file: &File, _mode: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn set_mode(_dir: &Dir, _place: &Path, _mode: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(unix)]
+fn make_link(dir: &Dir, target: &[u8], place: &Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt as _;
+    dir.symlink_contents(std::ffi::OsStr::from_bytes(target), place)
+}
+
+#[cfg(not(unix))]
+fn make_link(dir: &Dir, target: &[u8], place: &Path) -> io::Result<()> {
+    let target = str::from_utf8(target).map_err(io::Error::other)?;
+    let is_folder =
+        dir.metadata(place.parent().unwrap_or(Path::new(".")).join(target)).is_ok_and(|there| there.is_dir());
+    if is_folder { dir.symlink_dir(target, place) } else { dir.symlink_file(target, place) }
+}

@@ -1,0 +1,4 @@
+mod client;
+mod confinement;
+mod noise;
+mod semantics;

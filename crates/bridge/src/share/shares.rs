@@ -1,0 +1,233 @@
+//! Sees to it that the machine sees the folders that it shall see, whatever happens to the connection.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use machine_core::{Endpoints, Error, SharedFolder};
+use tokio::sync::watch;
+
+use crate::bridge::BridgeConfig;
+
+use super::connection::Connection;
+use super::early::{Restarting, restart_early};
+use super::mounts;
+use super::row::{ShareRow, ShareState};
+use super::sftp::{Access, Exports, Folder};
+
+/// How long after a loss it is tried again, at first and at last.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How often what could not be mounted is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// What is told of each share.
+#[derive(Default)]
+pub(crate) struct Rows(Mutex<Vec<Told>>);
+
+/// One of them.
+struct Told {
+    share: SharedFolder,
+    state: ShareState,
+    folder: Option<Arc<Folder>>,
+}
+
+impl Rows {
+    /// As they are now.
+    pub(crate) fn all(&self) -> Vec<ShareRow> {
+        let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let row = |told: &Told| ShareRow {
+            share: told.share.clone(),
+            state: told.state.clone(),
+            troubles: told.folder.as_ref().map(|folder| folder.troubles()).unwrap_or_default(),
+        };
+        rows.iter().map(row).collect()
+    }
+
+    /// Before anything was done about them: what is not there yet is on its way.
+    pub(crate) fn expect(&self, shares: &[SharedFolder]) {
+        let known = self.all();
+        let state = |share: &SharedFolder| {
+            known.iter().find(|row| row.share == *share).map_or(ShareState::Mounting, |row| row.state.clone())
+        };
+        let told = |share: &SharedFolder| Told { share: share.clone(), state: state(share), folder: None };
+        self.set(shares.iter().map(told).collect());
+    }
+
+    fn set(&self, rows: Vec<Told>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+    }
+}
+
+/// The shared folders of one machine.
+pub(crate) struct Shares {
+    config: BridgeConfig,
+    endpoints: Endpoints,
+    wanted: watch::Receiver<Vec<SharedFolder>>,
+    rows: Arc<Rows>,
+    exports: Arc<Exports>,
+    /// The folders that are open, by the names under which they are asked for.
+    open: BTreeMap<String, (SharedFolder, Arc<Folder>)>,
+    /// Nothing was mounted yet by this process.
+    at_start: bool,
+    restarting: Option<Restarting>,
+}
+
+impl Shares {
+    pub(crate) fn new(
+        config: BridgeConfig,
+        endpoints: Endpoints,
+        wanted: watch::Receiver<Vec<SharedFolder>>,
+        rows: Arc<Rows>,
+    ) -> Self {
+        Self {
+            config,
+            endpoints,
+            wanted,
+            rows,
+            exports: Arc::default(),
+            open: BTreeMap::new(),
+            at_start: true,
+            restarting: None,
+        }
+    }
+
+    /// Goes on until it is dropped.
+    pub(crate) async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        let mut said = String::new();
+        let mut idle = self.wanted.borrow_and_update().is_empty();
+        loop {
+            if idle {
+                // A machine that shares nothing costs nothing: there is no connection.
+                if self.wanted.changed().await.is_err() {
+                    return std::future::pending().await;
+                }
+                idle = false;
+            }
+            self.show(|_| ShareState::Mounting);
+            match Connection::open((self.config.ssh)(self.endpoints), Arc::clone(&self.exports)).await {
+                Ok(connection) => {
+                    pause = FIRST_PAUSE;
+                    said.clear();
+                    match self.attend(&connection).await {
+                        Ok(()) => {
+                            idle = true;
+                            continue;
+                        }
+                        Err(error) => tracing::info!(%error, "the connection of the shared folders was lost"),
+                    }
+                }
+                Err(error) => {
+                    let reason = error.to_string();
+                    if reason != said {
+                        tracing::info!(%error, "the machine's folders cannot be mounted yet");
+                        said.clone_from(&reason);
+                    }
+                    self.show(|_| ShareState::Waiting { reason: reason.clone() });
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LAST_PAUSE);
+        }
+    }
+
+    /// Mounts and unmounts as is wanted, until nothing is or the connection is lost.
+    async fn attend(&mut self, connection: &Connection) -> Result<(), Error> {
+        let mut mounted = connection.found.clone();
+        let mut late = BTreeMap::new();
+        loop {
+            let wanted = self.wanted.borrow_and_update().clone();
+            let mut states = BTreeMap::new();
+            self.open_folders(&wanted, &mut states);
+            for place in std::mem::take(&mut mounted) {
+                if wanted.iter().any(|share| share.guest == place) {
+                    mounted.push(place);
+                    continue;
+                }
+                connection.root(&format!("cannot unmount {place}"), &mounts::unmount(&place)).await?;
+            }
+            self.show(|share| states.get(&share.guest).cloned().unwrap_or(ShareState::Mounting));
+            for share in &wanted {
+                if states.contains_key(&share.guest) {
+                    continue;
+                }
+                let (doing, script) = (format!("cannot mount {}", share.guest), mounts::mount(share));
+                let state = tokio::select! {
+                    done = connection.root(&doing, &script) => match done {
+                        Ok(said) => {
+                            if let Some(time) = mounts::time_of(&said) {
+                                late.insert(share.guest.clone(), time);
+                            }
+                            if !mounted.contains(&share.guest) {
+                                mounted.push(share.guest.clone());
+                            }
+                            ShareState::Mounted
+                        }
+                        Err(error) => ShareState::Waiting { reason: error.to_string() },
+                    },
+                    why = connection.lost() => return Err(why),
+                };
+                states.insert(share.guest.clone(), state);
+                self.show(|share| states.get(&share.guest).cloned().unwrap_or(ShareState::Mounting));
+            }
+            if wanted.is_empty() {
+                return Ok(());
+            }
+            if std::mem::replace(&mut self.at_start, false) && !late.is_empty() {
+                let (config, address) = (self.config.clone(), self.endpoints.engine);
+                self.restarting =
+                    Some(Restarting(tokio::spawn(restart_early(config, address, std::mem::take(&mut late)))));
+            }
+            let waits = states.values().any(|state| *state != ShareState::Mounted);
+            tokio::select! {
+                why = connection.lost() => return Err(why),
+                changed = self.wanted.changed() => {
+                    if changed.is_err() {
+                        return std::future::pending().await;
+                    }
+                }
+                () = tokio::time::sleep(AGAIN), if waits => {}
+            }
+        }
+    }
+
+    /// Opens folders that are wanted, closes others; what cannot be opened is told.
+    fn open_folders(&mut self, wanted: &[SharedFolder], states: &mut BTreeMap<String, ShareState>) {
+        let exports = &self.exports;
+        self.open.retain(|name, (share, _)| {
+            let stays = wanted.contains(share);
+            if !stays {
+                exports.remove(name);
+            }
+            stays
+        });
+        for share in wanted {
+            let name = mounts::export_name(share);
+            if self.open.contains_key(&name) {
+                continue;
+            }
+            let access = if share.read_only { Access::Read } else { Access::ReadWrite };
+            match Folder::open(&share.folder, access) {
+                Ok(folder) => {
+                    let folder = Arc::new(folder);
+                    exports.add(name.clone(), Arc::clone(&folder));
+                    self.open.insert(name, (share.clone(), folder));
+                }
+                Err(error) => {
+                    states.insert(share.guest.clone(), ShareState::Waiting { reason: error.to_string() });
+                }
+            }
+        }
+    }
+
+    fn show(&self, state: impl Fn(&SharedFolder) -> ShareState) {
+        let wanted = self.wanted.borrow().clone();
+        let rows = wanted.into_iter().map(|share| {
+            let folder = self.open.get(&mounts::export_name(&share)).map(|(_, folder)| Arc::clone(folder));
+            Told { state: state(&share), share, folder }
+        });
+        self.rows.set(rows.collect());
+    }
+}

@@ -1,0 +1,197 @@
+//! Folders of this computer that a machine sees: which, where, and which not.
+
+use std::path::{Component, Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Code, Error, Result};
+
+/// A folder of this computer that a machine sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SharedFolder {
+    /// Where it is on this computer; absolute, as the user calls it.
+    pub folder: PathBuf,
+    /// Where the machine sees it; absolute.
+    pub guest: String,
+    /// The machine may not change it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+}
+
+/// Folders that a machine needs as they are, with all that is in them.
+const KEPT: [&str; 16] = [
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/proc",
+    "/run",
+    "/sbin",
+    "/sys",
+    "/usr/bin",
+    "/usr/lib",
+    "/usr/sbin",
+    "/var/lib/docker",
+    "/var/lib/containerd",
+];
+
+/// Folders that a machine needs itself, but not all that is in them.
+const OWN: [&str; 9] = ["/", "/home", "/root", "/tmp", "/usr", "/var", "/var/lib", "/var/tmp", "/var/run"];
+
+impl SharedFolder {
+    /// Reads `DIR[:GUEST][:ro]`. A relative `DIR` is one of `current`; without `GUEST` the machine sees it under the same path
+    /// (`C:\Users\x` is `/c/Users/x` there).
+    ///
+    /// # Errors
+    /// Words that say no folder, or a place in the machine that cannot be.
+    pub fn parse(words: &str, current: &Path) -> Result<Self> {
+        let wrong = |why: &str| {
+            Error::new(Code::Usage, format!("{words:?} is no folder to share: {why}"))
+                .hint("it is DIR, DIR:PLACE or DIR:PLACE:ro, such as \"$PWD\" or ~/src:/src:ro")
+        };
+        let (rest, read_only) = match words.strip_suffix(":ro") {
+            Some(rest) => (rest, true),
+            None => (words.strip_suffix(":rw").unwrap_or(words), false),
+        };
+        // The place in the machine begins with a slash; a letter alone before the colon is a drive of Windows.
+        let (folder, guest) = match rest.rfind(":/").filter(|at| *at > 1 || !rest.as_bytes()[0].is_ascii_alphabetic()) {
+            Some(at) => (&rest[..at], Some(&rest[at + 1..])),
+            None => (rest, None),
+        };
+        if folder.is_empty() {
+            return Err(wrong("no folder is named"));
+        }
+        let folder = tidy(&current.join(folder));
+        let Some(text) = folder.to_str() else { return Err(wrong("its name is not UTF-8")) };
+        let guest = match guest {
+            Some(guest) => guest.to_owned(),
+            None => guest_path(text),
+        };
+        let Some(guest) = tidy_guest(&guest) else { return Err(wrong("its place in the machine has `..` in it")) };
+        Ok(Self { folder, guest, read_only })
+    }
+
+    /// Refuses a place that the machine needs for itself.
+    ///
+    /// # Errors
+    /// Why the folder cannot be seen there by a machine with that login.
+    pub fn check_guest(&self, user: &str) -> Result<()> {
+        let place = Path::new(&self.guest);
+        let home = format!("/home/{user}");
+        let in_the_way = KEPT.iter().any(|kept| place.starts_with(kept) || Path::new(kept).starts_with(place))
+            || OWN.iter().any(|own| place == Path::new(own))
+            || Path::new(&home).starts_with(place)
+            || place.starts_with(format!("{home}/.ssh"));
+        if in_the_way {
+            let folder = self.folder.display();
+            return Err(Error::new(
+                Code::Usage,
+                format!("{} belongs to the machine itself: nothing is shared there", self.guest),
+            )
+            .hint(format!("say another place: --share {folder}:/mnt/NAME")));
+        }
+        Ok(())
+    }
+}
+
+/// A path of this computer as a machine sees it, where nothing else is said.
+fn guest_path(path: &str) -> String {
+    let path = path.strip_prefix(r"\\?\").unwrap_or(path);
+    match path.as_bytes() {
+        [drive, b':', ..] if drive.is_ascii_alphabetic() => {
+            format!("/{}{}", drive.to_ascii_lowercase() as char, path[2..].replace('\\', "/"))
+        }
+        _ => path.to_owned(),
+    }
+}
+
+/// Without `.`, `..` and doubled separators, by the words alone: a link is what the user calls it.
+fn tidy(path: &Path) -> PathBuf {
+    let mut tidy = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                tidy.pop();
+            }
+            other => tidy.push(other),
+        }
+    }
+    tidy
+}
+
+fn tidy_guest(path: &str) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if !path.starts_with('/') || parts.contains(&"..") || path.contains(['\n', '\0']) {
+        return None;
+    }
+    Some(format!("/{}", parts.join("/")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &str) -> (String, String, bool) {
+        let shared = SharedFolder::parse(words, Path::new("/home/me/src")).unwrap();
+        (shared.folder.to_str().unwrap().to_owned(), shared.guest, shared.read_only)
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_is_seen_under_its_own_path_or_the_one_that_is_said() {
+        let said = |folder: &str, guest: &str, read_only| (folder.to_owned(), guest.to_owned(), read_only);
+        assert_eq!(parse("."), said("/home/me/src", "/home/me/src", false));
+        assert_eq!(parse("/data:ro"), said("/data", "/data", true));
+        assert_eq!(parse("../a//b:/src/:rw"), said("/home/me/a/b", "/src", false));
+        assert_eq!(parse("web:/srv/web:ro"), said("/home/me/src/web", "/srv/web", true));
+        assert_eq!(parse("with:colon"), said("/home/me/src/with:colon", "/home/me/src/with:colon", false));
+        assert_eq!(parse("/a b/grüße"), said("/a b/grüße", "/a b/grüße", false));
+        for wrong in ["", ":ro", ":/src", "a:/b/../c"] {
+            assert_eq!(SharedFolder::parse(wrong, Path::new("/x")).unwrap_err().code(), Code::Usage, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn drives_of_windows_become_folders() {
+        assert_eq!(guest_path(r"C:\Users\x y"), "/c/Users/x y");
+        assert_eq!(guest_path(r"\\?\D:\src"), "/d/src");
+    }
+
+    #[test]
+    fn places_that_a_machine_needs_are_refused() {
+        let at = |guest: &str| SharedFolder { folder: "/x".into(), guest: guest.into(), read_only: false };
+        for taken in [
+            "/",
+            "/etc",
+            "/etc/docker",
+            "/usr",
+            "/usr/bin/x",
+            "/var/lib/docker/volumes",
+            "/var",
+            "/home",
+            "/home/docker",
+            "/home/docker/.ssh",
+            "/proc/1",
+            "/tmp",
+        ] {
+            assert!(at(taken).check_guest("docker").is_err(), "{taken}");
+        }
+        for free in [
+            "/home/me",
+            "/home/docker/src",
+            "/Users/me",
+            "/c/Users/me",
+            "/usr/local/src",
+            "/tmp/x",
+            "/var/www",
+            "/src",
+            "/homes",
+        ] {
+            at(free).check_guest("docker").unwrap();
+        }
+    }
+}
