@@ -128,6 +128,8 @@ pub enum Command {
     /// List machines
     #[command(visible_alias = "list")]
     Ls(Ls),
+    /// Halt machines; their memory stays where it is
+    Pause(SomeMachines),
     /// Make machines what was asked for: engine, settings, certificates
     ///
     /// What is so already is left alone: a second run changes and restarts nothing, and one after a failure carries on.
@@ -136,6 +138,8 @@ pub enum Command {
     RegenerateCerts(RegenerateCerts),
     /// Restart machines
     Restart(Power),
+    /// Let paused machines go on
+    Resume(SomeMachines),
     /// Remove machines, with everything in them
     Rm(Rm),
     /// Change settings of a machine's engine
@@ -159,6 +163,8 @@ pub enum Command {
     Upgrade(SomeMachines),
     /// Print the address of a machine's engine
     Url(OneMachine),
+    /// Make a machine the one that `docker` talks to, in every terminal
+    Use(Use),
     /// Accounts on a machine, for more people than one
     User {
         #[command(subcommand)]
@@ -290,6 +296,9 @@ pub struct Env {
     /// Also except the machine from the proxy (NO_PROXY)
     #[arg(long)]
     pub no_proxy: bool,
+    /// Point at the machine's socket, which needs no certificates, in place of its TLS port
+    #[arg(long, conflicts_with = "unset")]
+    pub socket: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -421,6 +430,21 @@ pub struct Stop {
     /// How long the guest may take before it is ended by force, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 90)]
     pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Use {
+    /// The machine [default: "default", where it exists]
+    pub name: Option<String>,
+    /// Also put the machine's socket where programs look for Docker's own, if nothing else is there
+    #[arg(long, conflicts_with_all = ["no_default_socket", "unset"])]
+    pub default_socket: bool,
+    /// Give that place back, and change nothing else
+    #[arg(long, conflicts_with_all = ["name", "unset"])]
+    pub no_default_socket: bool,
+    /// Go back to Docker's default context
+    #[arg(long, short, conflicts_with = "name")]
+    pub unset: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use machine_core::Result;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    connection, create, doctor, image, list, logs, power, provision, remove, ssh, supervise, user, version,
+    chosen, connection, create, doctor, image, list, logs, power, provision, remove, ssh, supervise, user, version,
 };
 use crate::progress::Manner;
 
@@ -24,9 +24,11 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Logs(logs) => logs::run(app, &logs),
         Command::Ls(ls) if arguments.global.quiet => list::names(app, &ls),
         Command::Ls(ls) => list::run(app, &ls),
+        Command::Pause(some) => power::pause(app, &some.names, manner),
         Command::Provision(provision) => provision::run(app, &provision, manner),
         Command::RegenerateCerts(certs) => power::regenerate_certificates(app, &certs, manner),
         Command::Restart(power) => power::restart(app, &power, manner),
+        Command::Resume(some) => power::resume(app, &some.names, manner),
         Command::Rm(rm) => remove::run(app, &rm, manner),
         Command::Set(set) => provision::set(app, *set, manner),
         Command::Ssh(ssh) => ssh::run(app, ssh.words),
@@ -36,6 +38,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Suspend(some) => power::suspend(app, &some.names, manner),
         Command::Upgrade(some) => provision::upgrade(app, &some.names, manner),
         Command::Url(one) => connection::url(app, one.name.as_deref()),
+        Command::Use(words) => chosen::run(app, &words, manner),
         Command::User { command } => user::run(app, command, manner),
         Command::Version(version) => version::run(app, &version),
         Command::Completions { shell } => version::completions(shell),

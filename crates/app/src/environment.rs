@@ -23,6 +23,10 @@ pub struct Environment {
     pub docker_config: PathBuf,
     /// `DOCKER_HOST`, which says what machine is active.
     pub docker_host: Option<String>,
+    /// `DOCKER_CONTEXT`, which the `docker` command prefers to its current context.
+    pub docker_context: Option<String>,
+    /// Where programs look for Docker's own socket.
+    pub default_sockets: Vec<PathBuf>,
     /// The home folder.
     pub home: Option<PathBuf>,
     /// `PATH`.
@@ -77,6 +81,8 @@ impl Environment {
             runtime: runtime_folder(&store),
             docker_config,
             docker_host: variable("DOCKER_HOST"),
+            docker_context: variable("DOCKER_CONTEXT"),
+            default_sockets: default_sockets(home.as_deref()),
             path: env::var_os("PATH"),
             program_files: path_variable("ProgramFiles"),
             qemu: path_variable("MACHINE_QEMU"),
@@ -163,6 +169,24 @@ fn path_variable(name: &str) -> Option<PathBuf> {
         return Some(path);
     }
     Some(std::path::absolute(&path).unwrap_or(path))
+}
+
+/// Where programs look for Docker's own socket. Debug builds may be told another place, for the tests.
+fn default_sockets(home: Option<&Path>) -> Vec<PathBuf> {
+    if cfg!(debug_assertions)
+        && let Some(place) = path_variable("MACHINE_TEST_DEFAULT_SOCKET")
+    {
+        return vec![place];
+    }
+    if cfg!(windows) {
+        return vec![PathBuf::from(r"\\.\pipe\docker_engine")];
+    }
+    let mut places = vec![PathBuf::from("/var/run/docker.sock")];
+    if cfg!(target_os = "macos") {
+        // Docker Desktop's own, where the other one needs root.
+        places.extend(home.map(|home| home.join(".docker/run/docker.sock")));
+    }
+    places
 }
 
 /// A folder for sockets: short, because a socket's path has 104 bytes on macOS and 108 on Linux, and one per store, so that

@@ -1,4 +1,4 @@
-//! start, stop, restart, kill.
+//! start, stop, restart, suspend, pause, resume, kill.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl App {
         let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
         let driver = self.driver(&record.driver)?;
-        let running = matches!(self.look(&*driver, &record).await, MachineState::Running | MachineState::Paused);
+        let running = self.look(&*driver, &record).await == MachineState::Running;
         // One whose engine never answered is waited for, not refused: the user is told to do so when a wait timed out.
         if running && record.phase == Phase::Ready {
             return Err(Error::other(format!("Machine \"{name}\" is already running.")));
@@ -96,6 +96,58 @@ impl App {
             self.end(record, Some(deadline), reporter).await?;
         }
         self.start_locked(self.store.load(name)?, wait, reporter).await
+    }
+
+    /// Halts the CPUs of a machine; its memory stays where it is.
+    ///
+    /// # Errors
+    /// One that does not run, or is paused already; or why it cannot be paused.
+    pub async fn pause(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+        let _lock = self.lock(name, reporter).await?;
+        let record = self.complete_record(name)?;
+        let driver = self.driver(&record.driver)?;
+        match self.look(&*driver, &record).await {
+            MachineState::Running => {}
+            MachineState::Paused => return Err(Error::other(format!("Machine \"{name}\" is already paused."))),
+            _ => return Err(Self::not_running(name)),
+        }
+        let dir = self.store.folder(name);
+        let record = Mutex::new(record);
+        let journal = self.journal(&record, reporter);
+        let snapshot = journal.snapshot();
+        reporter.stage("pause", format!("Pausing {name}"));
+        driver
+            .pause(journal.work(&snapshot, &dir))
+            .await
+            .map_err(|error| error.within(format!("machine {:?} was not paused", name.as_str())))
+    }
+
+    /// Lets a paused machine go on.
+    ///
+    /// # Errors
+    /// One that is not paused, or why it cannot go on.
+    pub async fn resume(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+        let _lock = self.lock(name, reporter).await?;
+        let record = self.complete_record(name)?;
+        let driver = self.driver(&record.driver)?;
+        match self.look(&*driver, &record).await {
+            MachineState::Paused => {}
+            MachineState::Running => return Err(Error::other(format!("Machine \"{name}\" is already running."))),
+            MachineState::Saved => {
+                return Err(Error::other(format!("Machine \"{name}\" is suspended."))
+                    .hint(format!("`machine start {name}` goes on")));
+            }
+            _ => return Err(Self::not_running(name)),
+        }
+        let dir = self.store.folder(name);
+        let record = Mutex::new(record);
+        let journal = self.journal(&record, reporter);
+        let snapshot = journal.snapshot();
+        reporter.stage("resume", format!("Resuming {name}"));
+        driver
+            .resume(journal.work(&snapshot, &dir))
+            .await
+            .map_err(|error| error.within(format!("machine {:?} was not resumed", name.as_str())))
     }
 
     /// Saves the memory of a machine and turns it off; its next start goes on where it was.
@@ -187,6 +239,11 @@ impl App {
         let present = driver.observe(MachineRef { record: &record, dir: &dir }).await;
         let endpoints = match (present.state, present.endpoints) {
             (MachineState::Running, Some(endpoints)) => endpoints,
+            (MachineState::Paused, Some(endpoints)) => {
+                reporter.stage("resume", format!("Resuming {name}"));
+                driver.resume(journal.work(&record, &dir)).await?;
+                endpoints
+            }
             _ => {
                 self.refresh_certificates(journal)?;
                 let record = journal.snapshot();

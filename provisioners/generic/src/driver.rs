@@ -72,7 +72,7 @@ impl Driver for GenericDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { power: false, resources: false, local: false, images: false, adopted: true }
+        Capabilities { power: false, resources: false, local: false, images: false, adopted: true, pause: false }
     }
 
     /// Logs in once: what would stand in the way later is found before anything is made.

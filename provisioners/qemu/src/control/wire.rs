@@ -37,6 +37,10 @@ pub enum Call {
     Kill,
     /// Memory saved, and the end; then [`Reply::Ended`]. The machine goes on when that fails.
     Suspend,
+    /// Its CPUs halted; then [`Reply::Status`].
+    Pause,
+    /// Its CPUs going on; then [`Reply::Status`].
+    Resume,
 }
 
 /// A line from the supervisor.

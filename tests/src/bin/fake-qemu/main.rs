@@ -94,7 +94,13 @@ fn run(line: &Line<'_>) {
     }
     let containers = faults.split(' ').find_map(|word| word.strip_prefix("containers=")?.parse().ok()).unwrap_or(0);
     let engine = engine::Engine::new(&disks["seed"], fault("mute"), containers);
-    let guest = monitor::Guest { engine, deaf: fault("deaf"), panics: fault("panics"), serial: line.path("serial") };
+    let guest = monitor::Guest {
+        engine,
+        deaf: fault("deaf"),
+        panics: fault("panics"),
+        serial: line.path("serial"),
+        paused: false.into(),
+    };
     write!(serial, "[    0.000000] Linux version 6.12.1-played\r\nmachine-guest: seed applied\r\n").unwrap();
     write!(serial, "machine-guest: engine listening\r\n").unwrap();
     monitor::serve(&line.path("qmp"), guest);
