@@ -108,7 +108,7 @@ pub enum Command {
     Config(OneMachine),
     /// Create a machine
     Create(Box<Create>),
-    /// Check this computer: QEMU, acceleration, disk, ports
+    /// Check this computer (QEMU, acceleration, disk, ports) and running machines (clock, what tools need)
     Doctor(Doctor),
     /// Print the lines that point a shell's Docker client at a machine
     Env(Env),
@@ -130,6 +130,8 @@ pub enum Command {
     Ls(Ls),
     /// Halt machines; their memory stays where it is
     Pause(SomeMachines),
+    /// List the ports that containers publish, on this computer
+    Ports(Ports),
     /// Make machines what was asked for: engine, settings, certificates
     ///
     /// What is so already is left alone: a second run changes and restarts nothing, and one after a failure carries on.
@@ -195,6 +197,24 @@ pub struct OneMachine {
 }
 
 #[derive(Debug, Args)]
+pub struct Ports {
+    /// The machines [default: "default", where it exists]
+    pub names: Vec<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Where published ports appear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PublishTo {
+    /// On this computer alone.
+    Loopback,
+    /// On all addresses of this computer.
+    Lan,
+}
+
+#[derive(Debug, Args)]
 pub struct SomeMachines {
     /// The machines [default: "default", where it exists]
     pub names: Vec<String>,
@@ -229,6 +249,9 @@ pub struct Create {
     /// Boot, even where a saved state of a like machine could be gone on from (and leave none)
     #[arg(long)]
     pub no_warm: bool,
+    /// Containers do not reach this computer: no host.docker.internal
+    #[arg(long)]
+    pub no_host_access: bool,
     /// The login name inside [default: docker]
     #[arg(long, value_name = "NAME")]
     pub ssh_user: Option<String>,
@@ -265,6 +288,9 @@ pub struct Create {
     /// A script that installs the engine, in place of packages [env: MACHINE_DOCKER_INSTALL_URL]
     #[arg(long, value_name = "URL", help_heading = "Engine")]
     pub engine_install_url: Option<String>,
+    /// Who reaches ports that containers publish on all addresses
+    #[arg(long, value_enum, value_name = "TO", default_value_t = PublishTo::Loopback)]
+    pub publish: PublishTo,
     /// Return as soon as it boots
     #[arg(long, conflicts_with = "wait")]
     pub no_wait: bool,

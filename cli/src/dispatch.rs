@@ -5,7 +5,8 @@ use machine_core::Result;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    chosen, connection, create, doctor, image, list, logs, power, provision, remove, ssh, supervise, user, version,
+    chosen, connection, create, doctor, image, list, logs, ports, power, provision, remove, ssh, supervise, user,
+    version,
 };
 use crate::progress::Manner;
 
@@ -25,6 +26,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Ls(ls) if arguments.global.quiet => list::names(app, &ls),
         Command::Ls(ls) => list::run(app, &ls),
         Command::Pause(some) => power::pause(app, &some.names, manner),
+        Command::Ports(ports) => ports::run(app, &ports),
         Command::Provision(provision) => provision::run(app, &provision, manner),
         Command::RegenerateCerts(certs) => power::regenerate_certificates(app, &certs, manner),
         Command::Restart(power) => power::restart(app, &power, manner),

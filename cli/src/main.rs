@@ -78,7 +78,8 @@ fn log_to_stderr(arguments: &Arguments) {
         arguments::Command::Supervise { .. } => "info",
         _ => return,
     };
-    let rooms = ["machine", "machine_app", "machine_docker", "machine_images", "machine_qemu", "machine_ssh"];
+    let rooms =
+        ["machine", "machine_app", "machine_bridge", "machine_docker", "machine_images", "machine_qemu", "machine_ssh"];
     let filter = rooms.map(|room| format!("{room}={level}")).join(",");
     let filter = tracing_subscriber::EnvFilter::new(filter);
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();

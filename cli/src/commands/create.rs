@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use machine_app::{App, CreateRequest, CreateWords, DriverWords};
-use machine_core::{Code, EngineSource, EngineSpec, Error, Result};
+use machine_core::{Code, EngineSource, EngineSpec, Error, Publish, Result};
 
-use crate::arguments::Create;
+use crate::arguments::{Create, PublishTo};
 use crate::confirm::confirmed;
 use crate::engine_arguments::{self, EngineSettings};
 use crate::progress::{Manner, took};
@@ -69,6 +69,10 @@ fn words(create: Create) -> Result<CreateWords> {
         disk_mib: create.disk.unwrap_or(0),
         image: create.image,
         tls_san: create.tls_san,
+        publish: match create.publish {
+            PublishTo::Loopback => Publish::Loopback,
+            PublishTo::Lan => Publish::Lan,
+        },
         engine: EngineSpec {
             source,
             version: create.engine_version,
@@ -79,6 +83,7 @@ fn words(create: Create) -> Result<CreateWords> {
             accelerator: create.accelerator,
             qemu_arguments: create.qemu_arguments,
             no_warm: create.no_warm,
+            no_host_access: create.no_host_access,
             generic_ip_address: create.generic_ip_address,
             generic_ssh_port: create.generic_ssh_port,
             generic_ssh_user: create.generic_ssh_user,

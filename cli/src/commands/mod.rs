@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod image;
 pub mod list;
 pub mod logs;
+pub mod ports;
 pub mod power;
 pub mod provision;
 pub mod remove;

@@ -166,6 +166,7 @@ impl App {
                 image: None,
                 ssh_user: "docker".to_owned(),
                 tls_san: Vec::new(),
+                publish: Default::default(),
                 engine: EngineSpec {
                     registry_mirrors: self.environment.registry_mirror.iter().cloned().collect(),
                     ..EngineSpec::default()

@@ -16,7 +16,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use machine_core::{
-    Code, Endpoints, EngineSpec, Error, MachineName, MachineRecord, MachineSpec, Phase, RECORD_SCHEMA, Reporter, Result,
+    Code, Endpoints, EngineSpec, Error, MachineName, MachineRecord, MachineSpec, Phase, Publish, RECORD_SCHEMA,
+    Reporter, Result,
 };
 use machine_ssh::KeyPair;
 
@@ -80,6 +81,8 @@ pub struct CreateWords {
     pub image: Option<String>,
     /// More names for the server certificate.
     pub tls_san: Vec<String>,
+    /// Where ports that containers publish appear.
+    pub publish: Publish,
     /// The engine's settings.
     pub engine: EngineSpec,
     /// What only one driver understands.
@@ -126,6 +129,7 @@ impl App {
                 ssh_user: said.ssh_user,
                 tls_san: words.tls_san,
                 engine,
+                publish: words.publish,
                 options: said.options,
             },
             wait: words.wait,
@@ -302,6 +306,7 @@ fn is_what_was_asked_for(wanted: &MachineSpec, present: &MachineSpec) -> bool {
         && wanted.ssh_user == present.ssh_user
         && wanted.tls_san == present.tls_san
         && wanted.engine == present.engine
+        && wanted.publish == present.publish
         && said(&wanted.options)
 }
 
@@ -334,6 +339,7 @@ mod tests {
             image: Some("machine@0123456789ab".into()),
             ssh_user: "docker".into(),
             tls_san: Vec::new(),
+            publish: Default::default(),
             engine: machine_core::EngineSpec::default(),
             options: [("accelerator".to_owned(), "auto".into())].into_iter().collect(),
         };

@@ -16,6 +16,8 @@ pub struct DriverWords {
     pub qemu_arguments: Vec<String>,
     /// Boot, even where a warm state could be gone on from.
     pub no_warm: bool,
+    /// qemu: the guest and its containers do not reach this computer.
+    pub no_host_access: bool,
     /// generic: the host's address or name.
     pub generic_ip_address: Option<String>,
     /// generic: the port of its sshd.
@@ -49,8 +51,10 @@ impl App {
     }
 
     fn said_to_generic(&self, words: DriverWords) -> Result<Said> {
-        if words.accelerator.is_some() || words.no_warm || !words.qemu_arguments.is_empty() {
-            return Err(of_another("--accelerator, --no-warm and --qemu-arg", "qemu"));
+        let qemu =
+            words.accelerator.is_some() || words.no_warm || words.no_host_access || !words.qemu_arguments.is_empty();
+        if qemu {
+            return Err(of_another("--accelerator, --no-warm, --no-host-access and --qemu-arg", "qemu"));
         }
         let variable = |name: &str| self.environment.generic.get(name).cloned();
         let port = |said: Option<u16>, name: &str| match (said, variable(name)) {
@@ -123,6 +127,9 @@ fn said_to_qemu(words: DriverWords) -> Result<Said> {
     }
     if words.no_warm {
         options.insert("warm".into(), json!(false));
+    }
+    if words.no_host_access {
+        options.insert("host_access".into(), json!(false));
     }
     Ok(Said { options, ssh_user: words.ssh_user.unwrap_or_else(|| "docker".to_owned()) })
 }

@@ -107,7 +107,7 @@ impl App {
                 return Ok(());
             }
             let _a_flood_is_told_now_and_then = tokio::time::timeout(AT_MOST, async {
-                while let Ok(Ok(Some(()))) = tokio::time::timeout(TOGETHER, events.next()).await {}
+                while let Ok(Ok(Some(_))) = tokio::time::timeout(TOGETHER, events.next()).await {}
             })
             .await;
         }

@@ -150,6 +150,7 @@ impl Builder {
             image: Some(format!("{}@{}", base.name, &base.digest[..12])),
             ssh_user: USER.to_owned(),
             tls_san: Vec::new(),
+            publish: Default::default(),
             engine: EngineSpec::default(),
             options: serde_json::Map::new(),
         };

@@ -5,12 +5,14 @@
 
 mod action;
 mod app;
+mod bridge;
 mod certificates;
 mod connection;
 mod containers;
 mod create;
 mod default_socket;
 mod doctor;
+mod doctor_running;
 mod driver_options;
 mod engine_socket;
 mod environment;
@@ -51,6 +53,7 @@ pub use follow::{Source, Told};
 pub use image_use_cases::ImageWords;
 pub use list::{Inspection, Row};
 pub use logs::{Following, LogKind};
+pub use machine_bridge::{PortRow, PortState};
 pub use machine_core as core;
 pub use machine_docker::{ContainerId, ContainerVerb};
 pub use machine_engine as engine;

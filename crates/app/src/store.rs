@@ -276,6 +276,7 @@ pub(crate) fn remains(name: &MachineName, driver: &str) -> MachineRecord {
             image: None,
             ssh_user: String::new(),
             tls_san: Vec::new(),
+            publish: Default::default(),
             engine: machine_core::EngineSpec::default(),
             options: serde_json::Map::new(),
         },

@@ -22,6 +22,7 @@ impl App {
             MachineRef { record: &record, dir: &dir },
             adopt_only,
             self.warm_start(&record, &dir),
+            Some(self.companion(&record)?),
         )?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::engine_way::EngineWay;
+use crate::guest_shell::GuestShell;
 
 /// How often the engine is asked.
 const EVERY: Duration = Duration::from_secs(10);
@@ -58,9 +59,9 @@ pub struct ClockReport {
 }
 
 /// Keeps one guest's clock.
-pub struct Clock {
+pub(crate) struct Clock {
     engine: Arc<EngineWay>,
-    ssh: Arc<dyn Fn() -> SshTarget + Send + Sync>,
+    shell: GuestShell,
     report: Mutex<ClockReport>,
     nudge: Notify,
     came_back: watch::Sender<u64>,
@@ -68,28 +69,28 @@ pub struct Clock {
 
 impl Clock {
     /// The clock of the machine behind both ways.
-    pub fn new(engine: Arc<EngineWay>, ssh: Arc<dyn Fn() -> SshTarget + Send + Sync>) -> Self {
+    pub(crate) fn new(engine: Arc<EngineWay>, shell: GuestShell) -> Self {
         let came_back = watch::Sender::new(0);
-        Self { engine, ssh, report: Mutex::default(), nudge: Notify::new(), came_back }
+        Self { engine, shell, report: Mutex::default(), nudge: Notify::new(), came_back }
     }
 
     /// What is known now.
-    pub fn report(&self) -> ClockReport {
+    pub(crate) fn report(&self) -> ClockReport {
         self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Looks at once: the machine stood still.
-    pub fn look_now(&self) {
+    pub(crate) fn look_now(&self) {
         self.nudge.notify_one();
     }
 
     /// Changes each time the engine answers after it did not.
-    pub fn came_back(&self) -> watch::Receiver<u64> {
+    pub(crate) fn came_back(&self) -> watch::Receiver<u64> {
         self.came_back.subscribe()
     }
 
     /// Keeps the clock right, for ever.
-    pub async fn keep(&self) {
+    pub(crate) async fn keep(&self) {
         let mut connection = None;
         let mut silent = 0_u32;
         loop {
@@ -161,7 +162,7 @@ impl Clock {
         let was = ahead.by;
         let mut lead = SignedDuration::ZERO;
         for _ in 0..TRIES {
-            let target = (self.ssh)();
+            let target = self.shell.target();
             let set = machine_ssh::blocking(move || set_clock(&target, lead)).await;
             let seen = match set {
                 Ok(()) => self.measure(connection).await,

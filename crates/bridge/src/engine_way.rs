@@ -8,14 +8,14 @@ use machine_docker::{EngineDialer, EngineTarget};
 
 /// Gives dialers for one machine's engine. Its certificates are renewed while the supervisor runs: they are read anew each
 /// time, and a dialer, which remembers TLS sessions, is kept as long as they stay the same.
-pub struct EngineWay {
+pub(crate) struct EngineWay {
     target: Box<dyn Fn() -> Result<EngineTarget> + Send + Sync>,
     last: Mutex<Option<(EngineTarget, EngineDialer)>>,
 }
 
 impl EngineWay {
     /// The way that `target` describes; it is asked for every connection.
-    pub fn new(target: impl Fn() -> Result<EngineTarget> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(target: impl Fn() -> Result<EngineTarget> + Send + Sync + 'static) -> Self {
         Self { target: Box::new(target), last: Mutex::new(None) }
     }
 
@@ -23,7 +23,7 @@ impl EngineWay {
     ///
     /// # Errors
     /// Certificates that cannot be read or used.
-    pub fn dialer(&self) -> Result<EngineDialer> {
+    pub(crate) fn dialer(&self) -> Result<EngineDialer> {
         let target = (self.target)()?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((same, dialer)) = &*last

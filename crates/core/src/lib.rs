@@ -5,6 +5,7 @@
 mod driver;
 mod error;
 mod event;
+mod guest_network;
 mod machine_name;
 mod observation;
 mod record;
@@ -13,7 +14,8 @@ mod spec;
 pub use driver::{Capabilities, Checkpoint, Driver, MachineRef, Work};
 pub use error::{Code, Error, Result, ResultExt, io_hint};
 pub use event::{Event, EventKind, Level, Reporter, Stage};
+pub use guest_network::{GuestNetwork, Protocol};
 pub use machine_name::MachineName;
 pub use observation::{Endpoints, MachineState, Observation, SshTarget, Usage};
 pub use record::{MachineRecord, Phase, RECORD_SCHEMA};
-pub use spec::{EngineSource, EngineSpec, MachineSpec};
+pub use spec::{EngineSource, EngineSpec, MachineSpec, Publish};

@@ -24,9 +24,29 @@ pub struct MachineSpec {
     /// Settings of Docker Engine.
     #[serde(default)]
     pub engine: EngineSpec,
+    /// Where ports that containers publish on all addresses appear.
+    #[serde(default, skip_serializing_if = "Publish::is_loopback")]
+    pub publish: Publish,
     /// Settings that only the driver understands; it checks them in its preflight.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Who reaches a port that a container publishes on all addresses (`-p 8000:8000`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Publish {
+    /// This computer alone.
+    #[default]
+    Loopback,
+    /// Everybody who reaches this computer.
+    Lan,
+}
+
+impl Publish {
+    fn is_loopback(&self) -> bool {
+        *self == Self::Loopback
+    }
 }
 
 /// Settings of Docker Engine, as docker-machine's `--engine-*` flags name them.

@@ -77,6 +77,20 @@ pub enum ContainerVerb {
     Rm,
 }
 
+/// A change of one container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerChange {
+    /// The engine's word for it: `start`, `die`, `exec_create: sh`.
+    pub action: String,
+}
+
+impl ContainerChange {
+    /// Whether containers that run may publish other ports, or mount other folders, than before.
+    pub fn moves_ports(&self) -> bool {
+        matches!(self.action.as_str(), "start" | "die" | "rename" | "update")
+    }
+}
+
 /// Changes of an engine's containers, one at a time.
 pub struct ContainerEvents {
     stream: Pin<Box<dyn Stream<Item = Result<EventMessage, bollard::errors::Error>> + Send>>,
@@ -88,9 +102,9 @@ impl ContainerEvents {
     ///
     /// # Errors
     /// A connection that broke.
-    pub async fn next(&mut self) -> Result<Option<()>, EngineError> {
+    pub async fn next(&mut self) -> Result<Option<ContainerChange>, EngineError> {
         match self.stream.next().await {
-            Some(Ok(_)) => Ok(Some(())),
+            Some(Ok(event)) => Ok(Some(ContainerChange { action: event.action.unwrap_or_default() })),
             Some(Err(error)) => Err(explain(&self.peer, error)),
             None => Ok(None),
         }

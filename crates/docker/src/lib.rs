@@ -13,11 +13,11 @@ mod engine;
 mod failure;
 
 pub use clock::EngineClock;
-pub use containers::{ContainerEvents, ContainerId, ContainerOutput, ContainerVerb};
+pub use containers::{ContainerChange, ContainerEvents, ContainerId, ContainerOutput, ContainerVerb};
 pub use contexts::{ContextTls, Contexts, EngineContext, context_name};
 pub use dialer::{EngineDialer, EngineStream};
 pub use engine::{Engine, EngineTarget, engine_time};
 pub use failure::{EngineError, EngineFailure};
 
 /// Docker's own types, as the API gives them.
-pub use bollard::models::{ContainerSummary, SystemInfo, SystemVersion};
+pub use bollard::models::{ContainerSummary, PortSummary, SystemInfo, SystemVersion};

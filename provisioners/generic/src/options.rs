@@ -87,6 +87,7 @@ mod tests {
             image: None,
             ssh_user: "root".into(),
             tls_san: Vec::new(),
+            publish: Default::default(),
             engine: machine_core::EngineSpec::default(),
             options: options.as_object().unwrap().clone(),
         }

@@ -1,6 +1,11 @@
 //! What QEMU's human monitor says of its user network. The text is no stable interface: whatever it is, nothing panics.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use machine_core::Protocol;
+
+/// The guest's address in the user network that every machine has.
+pub const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 
 /// A port of this computer that leads into the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +16,8 @@ pub struct HostForward {
     pub host_address: Ipv4Addr,
     /// The port listened on here.
     pub host_port: u16,
+    /// The address inside.
+    pub guest_address: Ipv4Addr,
     /// The port inside.
     pub guest_port: u16,
 }
@@ -41,14 +48,21 @@ fn parse_line(line: &str) -> Option<HostForward> {
         address => address.parse().ok()?,
     };
     let host_port = words.next()?.parse().ok()?;
-    let guest_port = words.nth(1)?.parse().ok()?;
-    Some(HostForward { udp, host_address, host_port, guest_port })
+    let guest_address = words.next()?.parse().ok()?;
+    let guest_port = words.next()?.parse().ok()?;
+    Some(HostForward { udp, host_address, host_port, guest_address, guest_port })
 }
 
-/// The argument of `hostfwd_add` for a TCP port of this computer's loopback (0: a free one). No netdev is named: a
-/// machine has one user network, and QEMU takes the first.
-pub fn loopback_forward(host_port: u16, guest_port: u16) -> String {
-    format!("hostfwd_add tcp:127.0.0.1:{host_port}-:{guest_port}")
+/// The command that leads a port of this computer's loopback (0: a free one) to `inside`. No netdev is named: a machine has one
+/// user network, and QEMU takes the first.
+pub fn forward_command(protocol: Protocol, host_port: u16, inside: SocketAddrV4) -> String {
+    format!("hostfwd_add {protocol}:127.0.0.1:{host_port}-{inside}")
+}
+
+/// The command that takes a forward back.
+pub fn withdraw_command(forward: &HostForward) -> String {
+    let protocol = if forward.udp { Protocol::Udp } else { Protocol::Tcp };
+    format!("hostfwd_remove {protocol}:{}:{}", forward.host_address, forward.host_port)
 }
 
 /// What `hostfwd_add` answered: it says nothing when it worked, and its complaints come as text of a success.
@@ -77,8 +91,20 @@ mod tests {
         assert_eq!(
             parse_usernet(text),
             [
-                HostForward { udp: false, host_address: Ipv4Addr::LOCALHOST, host_port: 46837, guest_port: 22 },
-                HostForward { udp: true, host_address: Ipv4Addr::UNSPECIFIED, host_port: 53, guest_port: 153 },
+                HostForward {
+                    udp: false,
+                    host_address: Ipv4Addr::LOCALHOST,
+                    host_port: 46837,
+                    guest_address: GUEST,
+                    guest_port: 22
+                },
+                HostForward {
+                    udp: true,
+                    host_address: Ipv4Addr::UNSPECIFIED,
+                    host_port: 53,
+                    guest_address: GUEST,
+                    guest_port: 153
+                },
             ]
         );
     }
@@ -101,7 +127,8 @@ mod tests {
             let host_address = Ipv4Addr::from(address);
             let protocol = if udp { "UDP" } else { "TCP" };
             let line = format!("  {protocol}[HOST_FORWARD]  {fd} {host_address} {host_port} 10.0.2.15 {guest_port} 0 0");
-            prop_assert_eq!(parse_usernet(&line), [HostForward { udp, host_address, host_port, guest_port }]);
+            let forward = HostForward { udp, host_address, host_port, guest_address: GUEST, guest_port };
+            prop_assert_eq!(parse_usernet(&line), [forward]);
         }
     }
 }

@@ -4,17 +4,9 @@
 //! Containers ask the guest's own name server (the default network copies `resolv.conf`) or Docker's, which asks that one
 //! from within the container's network: both pass `PREROUTING`. What runs in the guest itself passes `OUTPUT`.
 
-use std::time::Duration;
-
-use machine_core::Result;
-use machine_ssh::Session;
-
-/// How long setting them may take.
-const LIMIT: Duration = Duration::from_secs(60);
-
 /// What the guest's network shall be like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GuestNetworkRules {
+pub(crate) enum GuestNetworkRules {
     /// Names are asked for at this port of this computer's loopback.
     Names {
         /// The port, for both protocols.
@@ -24,24 +16,17 @@ pub enum GuestNetworkRules {
     NoHostAccess,
 }
 
-/// Sets the rules on the machine of `session`. Setting them again changes nothing, or the port.
-///
-/// # Errors
-/// A guest without iptables, or one that refuses.
-pub fn apply(session: &mut Session, rules: GuestNetworkRules) -> Result<()> {
-    let script = script(rules);
-    let output = session.exec_with_input("sudo -n sh", &mut script.as_bytes(), LIMIT)?;
-    output.text("cannot set the rules of the machine's network").map(drop)
-}
-
-/// The addresses are those of QEMU's user network: this computer is 10.0.2.2 and every address of 10.0.2.0/24 that is
-/// nothing else (libslirp, `sotranslate_out`), 10.0.2.3 is its name server.
-fn script(rules: GuestNetworkRules) -> String {
-    match rules {
-        // One process where they are set already, two at the first time: a process is dear under emulation. A chain that is
-        // declared is emptied (iptables-restore(8), `--noflush`).
-        GuestNetworkRules::Names { port } => format!(
-            "set -e
+impl GuestNetworkRules {
+    /// The addresses are those of QEMU's user network: this computer is 10.0.2.2 and every address of 10.0.2.0/24 that is
+    /// nothing else (libslirp, `sotranslate_out`), 10.0.2.3 is its name server.
+    /// The script that sets them, for root; setting them again changes nothing, or the port.
+    ///
+    pub(crate) fn script(self) -> String {
+        match self {
+            // One process where they are set already, two at the first time: a process is dear under emulation. A chain that is
+            // declared is emptied (iptables-restore(8), `--noflush`).
+            GuestNetworkRules::Names { port } => format!(
+                "set -e
 jumps=
 if ! iptables -w -t nat -C OUTPUT -d 10.0.2.3/32 -j MACHINE-DNS 2>/dev/null; then
     jumps='-I OUTPUT -d 10.0.2.3/32 -j MACHINE-DNS
@@ -56,10 +41,10 @@ $jumps
 COMMIT
 EOT
 "
-        ),
-        // In DOCKER-USER, which Docker leaves alone and passes before all of its own. DHCP and names are QEMU's, not this
-        // computer's. What this computer begins comes from 10.0.2.2, too: answers pass.
-        GuestNetworkRules::NoHostAccess => "set -e
+            ),
+            // In DOCKER-USER, which Docker leaves alone and passes before all of its own. DHCP and names are QEMU's, not this
+            // computer's. What this computer begins comes from 10.0.2.2, too: answers pass.
+            GuestNetworkRules::NoHostAccess => "set -e
 iptables -w -N DOCKER-USER 2>/dev/null || :
 iptables-restore -w --noflush <<EOT
 *filter
@@ -75,6 +60,7 @@ rule='-d 10.0.2.0/24 -m conntrack --ctstate NEW -j MACHINE-HOST'
 iptables -w -C DOCKER-USER $rule 2>/dev/null || iptables -w -I DOCKER-USER $rule
 iptables -w -C OUTPUT ! -o lo $rule 2>/dev/null || iptables -w -I OUTPUT ! -o lo $rule
 "
-        .to_owned(),
+            .to_owned(),
+        }
     }
 }

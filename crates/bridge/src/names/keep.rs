@@ -1,18 +1,15 @@
 //! Names, from the start of a machine to its end.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use machine_core::{Result, SshTarget};
-use machine_ssh::Session;
+use machine_core::Result;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::guest::{GuestNetworkRules, apply};
+use super::guest::GuestNetworkRules;
 use super::server::{NameServer, Names};
+use crate::guest_shell::GuestShell;
 
-/// How long one attempt to log in to the guest may take.
-const LOGIN: Duration = Duration::from_secs(30);
 /// Pauses after failures; the last one again and again. A guest that is only just being provisioned has no iptables yet.
 const PAUSES: [Duration; 4] =
     [Duration::from_secs(2), Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60)];
@@ -22,24 +19,20 @@ const PAUSES: [Duration; 4] =
 ///
 /// # Errors
 /// When no port can be had.
-pub async fn keep_names(ssh: Arc<dyn Fn() -> SshTarget + Send + Sync>, came_back: watch::Receiver<u64>) -> Result<()> {
+pub(crate) async fn keep_names(shell: GuestShell, came_back: watch::Receiver<u64>) -> Result<()> {
     let server = NameServer::bind(None).await?;
     let rules = GuestNetworkRules::Names { port: server.port() };
-    tokio::join!(server.serve(Names::of_this_computer()), keep_rules(rules, ssh, came_back));
+    tokio::join!(server.serve(Names::of_this_computer()), keep_rules(rules, shell, came_back));
     Ok(())
 }
 
 /// Keeps `rules` set in a guest, for ever.
-pub async fn keep_rules(
-    rules: GuestNetworkRules,
-    ssh: Arc<dyn Fn() -> SshTarget + Send + Sync>,
-    mut came_back: watch::Receiver<u64>,
-) {
+pub(crate) async fn keep_rules(rules: GuestNetworkRules, shell: GuestShell, mut came_back: watch::Receiver<u64>) {
     loop {
         came_back.mark_unchanged();
         let mut pauses = PAUSES.into_iter();
         let mut pause = PAUSES[0];
-        while let Err(error) = set(rules, ssh()).await {
+        while let Err(error) = shell.root("cannot set the rules of the machine's network", &rules.script()).await {
             tracing::info!(%error, "the rules of the machine's network are not set yet");
             pause = pauses.next().unwrap_or(pause);
             sleep(pause).await;
@@ -49,8 +42,4 @@ pub async fn keep_rules(
             std::future::pending::<()>().await;
         }
     }
-}
-
-async fn set(rules: GuestNetworkRules, target: SshTarget) -> Result<()> {
-    machine_ssh::blocking(move || apply(&mut Session::connect(&target, LOGIN)?, rules)).await
 }

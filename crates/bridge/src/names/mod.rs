@@ -9,5 +9,5 @@ mod server;
 mod system;
 mod upstream;
 
-pub use guest::GuestNetworkRules;
-pub use keep::{keep_names, keep_rules};
+pub(crate) use guest::GuestNetworkRules;
+pub(crate) use keep::{keep_names, keep_rules};

@@ -27,21 +27,21 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Where answers come from.
 #[derive(Clone)]
-pub struct Names {
+pub(crate) struct Names {
     look_up: Arc<dyn Fn(&str) -> Found + Send + Sync>,
     nameservers: Arc<dyn Fn() -> Vec<SocketAddr> + Send + Sync>,
 }
 
 impl Names {
     /// From this computer's system.
-    pub fn of_this_computer() -> Self {
+    pub(crate) fn of_this_computer() -> Self {
         Self { look_up: Arc::new(system::look_up), nameservers: Arc::new(nameservers::nameservers) }
     }
 }
 
 /// The sockets of a name server; it serves when it is told to.
 #[derive(Debug)]
-pub struct NameServer {
+pub(crate) struct NameServer {
     datagrams: UdpSocket,
     streams: TcpListener,
     port: u16,
@@ -52,7 +52,7 @@ impl NameServer {
     ///
     /// # Errors
     /// When none can be had.
-    pub async fn bind(wanted: Option<u16>) -> Result<Self> {
+    pub(crate) async fn bind(wanted: Option<u16>) -> Result<Self> {
         let mut last = None;
         for port in wanted.into_iter().chain([0; TRIES]) {
             match Self::bind_to(port).await {
@@ -72,12 +72,12 @@ impl NameServer {
     }
 
     /// Its port.
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Answers for ever.
-    pub async fn serve(self, names: Names) {
+    pub(crate) async fn serve(self, names: Names) {
         let work = Arc::new(Work { names, room: Semaphore::new(AT_ONCE) });
         let datagrams = Arc::new(self.datagrams);
         let mut tasks = JoinSet::new();

@@ -13,7 +13,7 @@ pub(super) type Client = UnixStream;
 
 /// The listening side.
 #[derive(Debug)]
-pub struct Listener(UnixListener);
+pub(crate) struct Listener(UnixListener);
 
 impl Listener {
     /// Listens at `path`, in a folder that is this user's alone. What a dead supervisor left there is replaced: whoever calls
@@ -21,7 +21,7 @@ impl Listener {
     ///
     /// # Errors
     /// When the socket cannot be made.
-    pub fn bind(path: &Path) -> Result<Self> {
+    pub(crate) fn bind(path: &Path) -> Result<Self> {
         let failed = || format!("cannot make the Docker socket {}", path.display());
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context(failed),

@@ -16,14 +16,14 @@ const BUFFER: u32 = 64 << 10;
 
 /// The listening side.
 #[derive(Debug)]
-pub struct Listener(PipeListener<pipe_mode::Bytes, pipe_mode::Bytes>);
+pub(crate) struct Listener(PipeListener<pipe_mode::Bytes, pipe_mode::Bytes>);
 
 impl Listener {
     /// Listens at `path` (`\\.\pipe\...`).
     ///
     /// # Errors
     /// When the pipe cannot be made, or another process has one of that name.
-    pub fn bind(path: &Path) -> Result<Self> {
+    pub(crate) fn bind(path: &Path) -> Result<Self> {
         let failed = || format!("cannot make the Docker pipe {}", path.display());
         // A protected access list with full access for the owner (`OW`) and the system (`SY`), nobody else (SDDL).
         let access = SecurityDescriptor::deserialize(widestring::u16cstr!("D:P(A;;GA;;;OW)(A;;GA;;;SY)"));

@@ -10,6 +10,6 @@ mod proxy;
 mod refusal;
 mod spare;
 
-pub use listener::Listener;
-pub use proxy::serve;
-pub use spare::Spare;
+pub(crate) use listener::Listener;
+pub(crate) use proxy::serve;
+pub(crate) use spare::Spare;

@@ -17,7 +17,7 @@ const CHUNK: usize = 16 << 10;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Serves clients for ever. They end with it.
-pub async fn serve(mut listener: Listener, engine: Arc<Spare>) {
+pub(crate) async fn serve(mut listener: Listener, engine: Arc<Spare>) {
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {

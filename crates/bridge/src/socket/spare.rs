@@ -23,7 +23,7 @@ const PEACE: Duration = Duration::from_millis(500);
 
 /// Opens connections to an engine, one of them ahead of time.
 #[derive(Debug)]
-pub struct Spare {
+pub(crate) struct Spare {
     way: Arc<EngineWay>,
     ready: Mutex<Option<EngineStream>>,
     taken: Notify,
@@ -31,7 +31,7 @@ pub struct Spare {
 
 impl Spare {
     /// None is ready yet; [`keep`](Self::keep) makes them.
-    pub fn new(way: Arc<EngineWay>) -> Self {
+    pub(crate) fn new(way: Arc<EngineWay>) -> Self {
         Self { way, ready: Mutex::new(None), taken: Notify::new() }
     }
 
@@ -51,7 +51,7 @@ impl Spare {
     }
 
     /// Throws the ready connection away: the machine stood still, and nobody knows what became of it.
-    pub fn discard(&self) {
+    pub(crate) fn discard(&self) {
         let stale = self.slot().take();
         if stale.is_some() {
             self.taken.notify_one();
@@ -59,7 +59,7 @@ impl Spare {
     }
 
     /// Makes spare connections, for ever.
-    pub async fn keep(&self) {
+    pub(crate) async fn keep(&self) {
         loop {
             self.taken.notified().await;
             // Whoever comes meanwhile begins the wait anew.

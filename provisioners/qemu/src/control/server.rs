@@ -1,17 +1,20 @@
 //! Answering for a machine: one task per client, none of which holds up the others or the supervisor.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener, Stream, prelude::*};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions};
 use machine_core::{Result, ResultExt};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::wire::{CONTROL_VERSION, Call, LONGEST_LINE, Reply, Request, RunState, Status};
 use crate::machine_files::gone;
+use crate::supervisor::Companion;
 
 /// How long a client may take to say what it wants, and to take what it is told.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -75,6 +78,7 @@ impl Control {
         board: watch::Receiver<Board>,
         notices: Notices,
         commands: mpsc::UnboundedSender<Command>,
+        companion: Option<Arc<dyn Companion>>,
     ) -> Result<Self> {
         let failed = || format!("cannot make the control socket {}", socket.display());
         if !cfg!(windows) {
@@ -85,7 +89,7 @@ impl Control {
         let options = restricted(ListenerOptions::new().name(name).reclaim_name(false)).context(failed)?;
         let listener = options.create_tokio().context(failed)?;
         let (close, closing) = oneshot::channel();
-        let server = tokio::spawn(serve(listener, Shared { board, notices, commands }, closing));
+        let server = tokio::spawn(serve(listener, Shared { board, notices, commands, companion }, closing));
         Ok(Self { server, close })
     }
 
@@ -130,6 +134,7 @@ struct Shared {
     board: watch::Receiver<Board>,
     notices: Notices,
     commands: mpsc::UnboundedSender<Command>,
+    companion: Option<Arc<dyn Companion>>,
 }
 
 async fn serve(listener: Listener, shared: Shared, mut closing: oneshot::Receiver<oneshot::Sender<()>>) {
@@ -187,7 +192,12 @@ async fn converse(stream: Stream, shared: Shared) {
 async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Result<Reply> {
     let mut notices = shared.notices.subscribe();
     let command = match call {
-        Call::Status => return Ok(Reply::Status(shared.board.borrow().status.clone())),
+        Call::Status => {
+            let mut status = shared.board.borrow().status.clone();
+            status.warnings.extend(shared.companion.iter().flat_map(|companion| companion.warnings()));
+            return Ok(Reply::Status(status));
+        }
+        Call::Ask { question } => return Ok(answer_of(&shared, question).await),
         Call::WaitRunning => None,
         Call::Stop { deadline_ms } => Some(Command::Stop { deadline: Duration::from_millis(deadline_ms) }),
         Call::Kill => Some(Command::Kill),
@@ -196,11 +206,12 @@ async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Res
         Call::Resume => Some(Command::Resume),
     };
     let may_fail = command.is_some_and(|command| !command.ends());
-    let awaited: &[RunState] = match call {
-        Call::WaitRunning => &[RunState::Running, RunState::Paused],
-        Call::Pause => &[RunState::Paused],
-        Call::Resume => &[RunState::Running],
-        Call::Status | Call::Stop { .. } | Call::Kill | Call::Suspend => &[],
+    // What ends a machine is awaited to its end.
+    let awaited: &[RunState] = match command {
+        None => &[RunState::Running, RunState::Paused],
+        Some(Command::Pause) => &[RunState::Paused],
+        Some(Command::Resume) => &[RunState::Running],
+        Some(Command::Stop { .. } | Command::Kill | Command::Suspend) => &[],
     };
     let setbacks = shared.board.borrow().setbacks.len();
     let runs = matches!(shared.board.borrow().status.state, RunState::Running | RunState::Paused);
@@ -236,6 +247,19 @@ async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Res
                 Err(broadcast::error::RecvError::Lagged(_)) => {}
                 Err(broadcast::error::RecvError::Closed) => return Err(std::io::ErrorKind::BrokenPipe.into()),
             },
+        }
+    }
+}
+
+async fn answer_of(shared: &Shared, question: Value) -> Reply {
+    let Some(companion) = &shared.companion else {
+        return Reply::Failed { message: "nothing runs beside this machine".to_owned(), hints: Vec::new() };
+    };
+    match companion.ask(question).await {
+        Ok(answer) => Reply::Answer { answer },
+        Err(error) => {
+            let hints = error.hints().into_iter().map(str::to_owned).collect();
+            Reply::Failed { message: error.to_string(), hints }
         }
     }
 }

@@ -39,7 +39,7 @@ impl Desk {
         let (sender, commands) = mpsc::unbounded_channel();
         // What a crash left behind is no obstacle.
         drop(std::os::unix::net::UnixListener::bind(dir.path().join("c")).unwrap());
-        let control = Control::listen(&dir.path().join("c"), seen, notices.clone(), sender).unwrap();
+        let control = Control::listen(&dir.path().join("c"), seen, notices.clone(), sender, None).unwrap();
         Self { dir, board, notices, commands, control }
     }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::facts::Accelerator;
 use crate::process_identity::ProcessIdentity;
@@ -10,7 +11,7 @@ use crate::run_file::Ports;
 /// The version of this language. A supervisor answers requests of its own version and older ones.
 pub(crate) const CONTROL_VERSION: u32 = 1;
 /// The longest line either side listens to, bytes.
-pub(crate) const LONGEST_LINE: u64 = 64 << 10;
+pub(crate) const LONGEST_LINE: u64 = 1 << 20;
 
 /// A line from a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +22,7 @@ pub(crate) struct Request {
 }
 
 /// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "call")]
 pub enum Call {
     /// The status now.
@@ -41,6 +42,11 @@ pub enum Call {
     Pause,
     /// Its CPUs going on; then [`Reply::Status`].
     Resume,
+    /// A question for what runs beside the machine; then [`Reply::Answer`].
+    Ask {
+        /// In that one's own words.
+        question: Value,
+    },
 }
 
 /// A line from the supervisor.
@@ -58,6 +64,11 @@ pub enum Reply {
     Ended {
         /// Whether force was needed.
         forced: bool,
+    },
+    /// What [`Call::Ask`] was answered.
+    Answer {
+        /// In the words of whoever answered.
+        answer: Value,
     },
     /// It could not be done, or the machine ended while it was waited for.
     Failed {

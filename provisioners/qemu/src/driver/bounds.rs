@@ -38,6 +38,7 @@ pub fn size_bounds(facts: &HostFacts, room: Option<u64>) -> SizeBounds {
         image: None,
         ssh_user: String::new(),
         tls_san: Vec::new(),
+        publish: Default::default(),
         engine: EngineSpec::default(),
         options: serde_json::Map::new(),
     };

@@ -118,6 +118,7 @@ mod tests {
             image: None,
             ssh_user: "docker".into(),
             tls_san: Vec::new(),
+            publish: Default::default(),
             engine: EngineSpec::default(),
             options: serde_json::Map::new(),
         }

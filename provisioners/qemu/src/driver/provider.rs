@@ -29,6 +29,7 @@ use crate::probe::Search;
 use crate::qemu_process::QemuProcess;
 use crate::run_file::RunFile;
 use crate::shutdown::Shutdown;
+use crate::supervisor::Companion;
 use crate::supervisor::{ImageLookup, SuperviseConfig, WarmStart};
 use crate::verdict_file::load_verdicts;
 use crate::warm::Suspended;
@@ -97,6 +98,7 @@ impl QemuDriver {
         machine: MachineRef<'_>,
         adopt_only: bool,
         warm: Option<WarmStart>,
+        companion: Option<Arc<dyn Companion>>,
     ) -> Result<SuperviseConfig> {
         let state = DriverState::required(machine.record)?;
         let spec = &machine.record.spec;
@@ -121,8 +123,36 @@ impl QemuDriver {
             verdicts: self.config.verdicts.clone(),
             disk_mib: spec.disk_mib,
             warm: warm.filter(|_| options.warm != Some(false)),
+            companion,
             adopt_only,
         })
+    }
+
+    /// Asks what runs beside a machine.
+    ///
+    /// # Errors
+    /// [`Code::NotRunning`] for a machine that is off; what it answers.
+    pub async fn ask_companion(&self, machine: MachineRef<'_>, question: Value) -> Result<Value> {
+        let gone = || Error::new(Code::NotRunning, "it does not run");
+        let presence = self.presence(machine).ok_or_else(gone)?;
+        if !presence.settled().await {
+            return Err(gone());
+        }
+        match presence.ask(Call::Ask { question }, STATUS, drop).await? {
+            Reply::Answer { answer } => Ok(answer),
+            Reply::Failed { message, hints } => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
+            other => Err(Error::other(format!("its supervisor answered otherwise ({other:?})"))),
+        }
+    }
+
+    /// Where the Docker socket of `machine` is while it runs.
+    ///
+    /// # Errors
+    /// For a machine that has no disks yet.
+    pub fn docker_socket(&self, machine: MachineRef<'_>) -> Result<PathBuf> {
+        let token = DriverState::required(machine.record)?.token;
+        let runtime = sockets_of(machine.dir, &self.config.runtime, &token);
+        Ok(MachineFiles::new(machine.dir, &runtime, &token).docker_socket())
     }
 
     /// Launches a supervisor for a machine whose QEMU runs without one, and does not wait for it. Returns whether it was so.
@@ -180,7 +210,7 @@ impl QemuDriver {
         match presence.ask(Call::WaitRunning, RUNNING, move |text| reporter.info(text)).await {
             Ok(Reply::Status(status)) => Ok(status),
             Ok(Reply::Failed { message, hints }) => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
-            Ok(Reply::Ended { .. } | Reply::Progress { .. }) => {
+            Ok(Reply::Ended { .. } | Reply::Progress { .. } | Reply::Answer { .. }) => {
                 Err(Error::other("it was stopped while it was starting"))
             }
             Err(error) => Err(match LastExit::read(presence.dir) {
@@ -207,7 +237,9 @@ impl QemuDriver {
         match presence.ask(call, CPUS, drop).await? {
             Reply::Status(_) => Ok(()),
             Reply::Failed { message, hints } => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
-            Reply::Ended { .. } | Reply::Progress { .. } => Err(Error::new(Code::NotRunning, "it ended meanwhile")),
+            Reply::Ended { .. } | Reply::Progress { .. } | Reply::Answer { .. } => {
+                Err(Error::new(Code::NotRunning, "it ended meanwhile"))
+            }
         }
     }
 
@@ -333,7 +365,7 @@ impl Driver for QemuDriver {
             }
             let reporter = work.reporter.clone();
             let limit = deadline.saturating_add(BEYOND_DEADLINE);
-            match presence.ask(call, limit, move |text| reporter.info(text)).await {
+            match presence.ask(call.clone(), limit, move |text| reporter.info(text)).await {
                 Ok(Reply::Ended { forced }) => return Ok(forced),
                 Err(error) if error.code() == Code::NotRunning => tracing::warn!(%error, "the supervisor has died"),
                 other => {
@@ -441,7 +473,7 @@ impl Driver for QemuDriver {
     }
 
     fn engine_socket(&self, machine: MachineRef<'_>) -> Option<PathBuf> {
-        Some(self.presence(machine)?.files.docker_socket())
+        self.docker_socket(machine).ok()
     }
 
     fn ssh_target(&self, machine: MachineRef<'_>, endpoints: Endpoints) -> SshTarget {

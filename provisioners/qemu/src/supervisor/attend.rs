@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 
 use super::beginning::Beginning;
 use super::bring_up::{Monitor, Trial, forward_ports, is_paused};
+use super::companion::AtWork;
 use super::handover::{Handover, grow_later};
 use super::obituary::Evidence;
 use super::run::{Attended, Ended, Run, Supervisor};
@@ -77,7 +78,15 @@ impl Supervisor<'_> {
                     board.status.warnings.clone_from(&file.warnings);
                 });
                 self.event("running", &json!({ "qemu": file.qemu.pid, "ports": ports }));
-                self.watch_over(process, monitor, run, paused).await.map(Attended::Over)
+                let companion = match (&self.config.companion, &monitor) {
+                    (Some(companion), Some(monitor)) if !unidentified => {
+                        Some(AtWork::begin(companion.clone(), monitor.qmp.clone(), ports))
+                    }
+                    _ => None,
+                };
+                let over = self.watch_over(process, monitor, run, paused).await;
+                drop(companion);
+                over.map(Attended::Over)
             }
             // Whether its CPUs are halted is not known yet; `cont` does nothing to one that runs.
             Up::Wanted(command) => self.end(process, monitor, command, true, run).await.map(Attended::Over),
@@ -198,6 +207,9 @@ impl Supervisor<'_> {
                     match event.name.as_str() {
                         "STOP" | "RESUME" => {
                             paused = event.name == "STOP";
+                            if let (false, Some(companion)) = (paused, &self.config.companion) {
+                                companion.resumed();
+                            }
                             self.set_state(if paused { RunState::Paused } else { RunState::Running });
                         }
                         _ => shutdown = shutdown_reason(&event).map(str::to_owned).or(shutdown),
@@ -250,7 +262,7 @@ impl Supervisor<'_> {
             let notices = self.notices.clone();
             // Nobody may be listening.
             let say = move |text: &str| drop(notices.send(text.to_owned()));
-            let qmp = monitor.as_ref().map(|monitor| &monitor.qmp);
+            let qmp = monitor.as_ref().map(|monitor| &*monitor.qmp);
             let steps =
                 Shutdown { qmp, socket: &socket, identity: &identity, paused, deadline, forced: &forced, say: &say };
             let exited = tokio::select! {

@@ -1,10 +1,11 @@
 //! From a QEMU that has just been started, or found, to a machine that can be reached.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use machine_core::{Error, Result};
+use machine_core::{Error, Protocol, Result};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
@@ -16,7 +17,7 @@ use crate::log_tail;
 use crate::qmp::Qmp;
 use crate::qmp_message::QmpEvent;
 use crate::run_file::Ports;
-use crate::usernet::{HostForward, hostfwd_added, loopback_forward, parse_usernet};
+use crate::usernet::{GUEST, HostForward, forward_command, hostfwd_added, parse_usernet};
 use crate::verdict::{Decision, FirstSeconds, watch};
 
 /// Where sshd listens inside.
@@ -34,7 +35,7 @@ const GREETING: Duration = Duration::from_millis(500);
 /// A monitor and what comes out of it.
 #[derive(Debug)]
 pub(crate) struct Monitor {
-    pub(crate) qmp: Qmp,
+    pub(crate) qmp: Arc<Qmp>,
     pub(crate) events: mpsc::UnboundedReceiver<QmpEvent>,
 }
 
@@ -45,7 +46,7 @@ impl Monitor {
     /// When it does not answer within 30 s.
     pub(crate) async fn connect(socket: &Path) -> Result<Self> {
         let (qmp, events) = Qmp::connect(socket, MONITOR).await?;
-        Ok(Self { qmp, events })
+        Ok(Self { qmp: Arc::new(qmp), events })
     }
 }
 
@@ -118,8 +119,9 @@ async fn forward(
     if let Some(port) = leading_to(guest_port, present) {
         return Ok(port);
     }
+    let inside = SocketAddrV4::new(GUEST, guest_port);
     if let Some(port) = remembered {
-        match hostfwd_added(&qmp.human(&loopback_forward(port, guest_port)).await?) {
+        match hostfwd_added(&qmp.human(&forward_command(Protocol::Tcp, port, inside)).await?) {
             Ok(()) => return Ok(port),
             Err(complaint) => {
                 tracing::info!(port, complaint, "a remembered port is taken");
@@ -133,14 +135,17 @@ async fn forward(
             .because(complaint)
             .hint("QEMU's user network is missing or broken: see `machine doctor`")
     };
-    hostfwd_added(&qmp.human(&loopback_forward(0, guest_port)).await?).map_err(refused)?;
+    hostfwd_added(&qmp.human(&forward_command(Protocol::Tcp, 0, inside)).await?).map_err(refused)?;
     let text = qmp.human("info usernet").await?;
     leading_to(guest_port, &parse_usernet(&text)).ok_or_else(|| refused(format!("it lists none: {text}")))
 }
 
 fn leading_to(guest_port: u16, forwards: &[HostForward]) -> Option<u16> {
     let ours = |forward: &&HostForward| {
-        !forward.udp && forward.guest_port == guest_port && forward.host_address.is_loopback() && forward.host_port != 0
+        !forward.udp
+            && (forward.guest_address, forward.guest_port) == (GUEST, guest_port)
+            && forward.host_address.is_loopback()
+            && forward.host_port != 0
     };
     forwards.iter().find(ours).map(|forward| forward.host_port)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use machine_core::Result;
 use machine_images::Image;
 
+use super::companion::Companion;
 use crate::machine_files::MachineFiles;
 use crate::plan::AcceleratorChoice;
 use crate::probe::Search;
@@ -58,6 +59,8 @@ pub struct SuperviseConfig {
     pub disk_mib: u64,
     /// Where a fresh machine may go on from instead of booting; none: it boots.
     pub warm: Option<WarmStart>,
+    /// What runs beside the machine.
+    pub companion: Option<Arc<dyn Companion>>,
     /// Only looks after a QEMU that runs already: where there is none, nothing is started.
     pub adopt_only: bool,
 }

@@ -76,7 +76,13 @@ async fn run(config: &SuperviseConfig) -> Result<()> {
     let (board, board_seen) = watch::channel(Board { status, end: None, setbacks: Vec::new() });
     let (notices, _) = broadcast::channel(64);
     let (command_sender, commands) = mpsc::unbounded_channel();
-    let control = Control::listen(&config.files.control_socket(), board_seen, notices.clone(), command_sender.clone())?;
+    let control = Control::listen(
+        &config.files.control_socket(),
+        board_seen,
+        notices.clone(),
+        command_sender.clone(),
+        config.companion.clone(),
+    )?;
     let signals = tokio::spawn(obey_signals(command_sender));
     let mut supervisor = Supervisor::new(config, log, board, notices, commands);
     let outcome = supervisor.run().await;

@@ -3,6 +3,7 @@
 mod attend;
 mod beginning;
 mod bring_up;
+mod companion;
 mod config;
 mod handover;
 mod lifecycle;
@@ -10,5 +11,6 @@ mod obituary;
 mod run;
 mod suspend;
 
+pub use companion::Companion;
 pub use config::{ImageLookup, SuperviseConfig, WarmStart};
 pub use lifecycle::supervise;

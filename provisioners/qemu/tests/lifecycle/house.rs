@@ -65,6 +65,7 @@ impl House {
                 image: None,
                 ssh_user: "docker".into(),
                 tls_san: Vec::new(),
+                publish: Default::default(),
                 engine: EngineSpec::default(),
                 options,
             },
@@ -260,7 +261,7 @@ pub fn supervise() {
     let record = MachineRecord::parse(&std::fs::read(dir.join("machine.json")).unwrap()).unwrap();
     let driver = driver(&root, &Behaviour::default());
     let adopt_only = std::env::var_os(ADOPT_ONLY).is_some();
-    let config = driver.supervise_config(MachineRef { record: &record, dir: &dir }, adopt_only, None).unwrap();
+    let config = driver.supervise_config(MachineRef { record: &record, dir: &dir }, adopt_only, None, None).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     if let Err(error) = runtime.block_on(machine_supervise(config)) {
         eprintln!("{error:?}");

@@ -1,0 +1,100 @@
+//! The bridge of a running machine: given to its supervisor, asked by the front ends.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use machine_bridge::{Answer, Bridge, BridgeConfig, ClockReport, PortRow, Question};
+use machine_core::{Endpoints, Error, GuestNetwork, MachineName, MachineRecord, MachineRef, Result};
+use machine_qemu::Companion;
+use serde_json::Value;
+
+use crate::app::App;
+
+/// How long an engine may take for one answer to the bridge.
+const ENGINE: std::time::Duration = std::time::Duration::from_secs(15);
+
+/// The bridge, as a supervisor takes it.
+struct OfMachine(Bridge);
+
+#[async_trait]
+impl Companion for OfMachine {
+    async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints) {
+        self.0.run(network, endpoints).await;
+    }
+
+    fn resumed(&self) {
+        self.0.resumed();
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.0.warnings()
+    }
+
+    async fn ask(&self, question: Value) -> Result<Value> {
+        self.0.ask(question).await
+    }
+}
+
+impl App {
+    /// What runs beside a machine of this computer.
+    pub(crate) fn companion(&self, record: &MachineRecord) -> Result<Arc<dyn Companion>> {
+        let (app, of) = (self.clone(), record.clone());
+        let engine = move |address| app.engine_target(&of, address, ENGINE);
+        let (driver, of, dir) = (self.qemu(), record.clone(), self.store.folder(&record.name));
+        let ssh = move |endpoints| {
+            machine_core::Driver::ssh_target(&*driver, MachineRef { record: &of, dir: &dir }, endpoints)
+        };
+        Ok(Arc::new(OfMachine(Bridge::new(BridgeConfig {
+            machine: record.name.to_string(),
+            engine: Arc::new(engine),
+            ssh: Arc::new(ssh),
+            publish: record.spec.publish,
+            socket: self.qemu().docker_socket(MachineRef { record, dir: &self.store.folder(&record.name) })?,
+            host_access: machine_qemu::host_access(&record.spec)?,
+        }))))
+    }
+
+    /// The ports of a machine's containers on this computer.
+    ///
+    /// # Errors
+    /// A machine that does not run, or not on this computer.
+    pub async fn ports(&self, name: &MachineName) -> Result<Vec<PortRow>> {
+        match self.ask_bridge(name, &Question::Ports).await? {
+            Answer::Ports { ports } => Ok(ports),
+            other => Err(strange(name, &other)),
+        }
+    }
+
+    /// How the clock of a machine of this computer goes.
+    ///
+    /// # Errors
+    /// A machine that does not run, or not on this computer.
+    pub async fn clock(&self, name: &MachineName) -> Result<ClockReport> {
+        match self.ask_bridge(name, &Question::Clock).await? {
+            Answer::Clock { clock } => Ok(clock),
+            other => Err(strange(name, &other)),
+        }
+    }
+
+    async fn ask_bridge(&self, name: &MachineName, question: &Question) -> Result<Answer> {
+        let record = self.complete_record(name)?;
+        if !self.driver(&record.driver)?.capabilities().local {
+            return Err(Error::other(format!("machine {:?} is not on this computer", name.as_str()))
+                .hint(format!("what it publishes is reached at its own address: `machine ip {name}`")));
+        }
+        self.endpoints(&record)?;
+        self.adopt_orphan(&record);
+        let dir = self.store.folder(name);
+        let question = serde_json::to_value(question).map_err(|error| Error::other("cannot ask").because(error))?;
+        let answer = self.qemu().ask_companion(MachineRef { record: &record, dir: &dir }, question).await?;
+        serde_json::from_value(answer).map_err(|error| {
+            Error::other(format!("the supervisor of machine {:?} answers in other words", name.as_str()))
+                .because(error)
+                .hint("it is of another version: stop and start the machine")
+        })
+    }
+}
+
+fn strange(name: &MachineName, answer: &Answer) -> Error {
+    Error::other(format!("the supervisor of machine {:?} answers another question: {answer:?}", name.as_str()))
+}

@@ -1,0 +1,145 @@
+//! The parts of the bridge, and what they have in common.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use machine_core::{Endpoints, Error, GuestNetwork, Publish, Result, SshTarget};
+use machine_docker::{ContainerSummary, EngineTarget};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::engine_way::EngineWay;
+use crate::follow::follow;
+use crate::guest_shell::GuestShell;
+use crate::names::{GuestNetworkRules, keep_names, keep_rules};
+use crate::ports::{PortRow, Ports};
+use crate::question::{Answer, Question};
+use crate::socket::{Listener, Spare, serve};
+
+/// What the bridge of one machine is given. Certificates are renewed while it runs: they are read when they are needed.
+#[derive(Clone)]
+pub struct BridgeConfig {
+    /// The machine's name.
+    pub machine: String,
+    /// How its engine is reached at an address.
+    pub engine: Arc<dyn Fn(SocketAddr) -> Result<EngineTarget> + Send + Sync>,
+    /// How to log in to it.
+    pub ssh: Arc<dyn Fn(Endpoints) -> SshTarget + Send + Sync>,
+    /// Where ports that containers publish on all addresses appear.
+    pub publish: Publish,
+    /// Where the Docker socket is to be: a Unix socket's path, or a named pipe's.
+    pub socket: PathBuf,
+    /// Whether the guest and its containers reach this computer.
+    pub host_access: bool,
+}
+
+/// The containers that run, as the engine listed them last; none before it first answered.
+pub(crate) type Containers = watch::Receiver<Option<Arc<Vec<ContainerSummary>>>>;
+
+/// The bridge of one machine.
+pub struct Bridge {
+    config: BridgeConfig,
+    ports: Arc<Mutex<Vec<PortRow>>>,
+    running: Mutex<Option<Running>>,
+    /// What does not work of it, for the user.
+    trouble: Mutex<Vec<String>>,
+}
+
+/// What is told when the guest goes on.
+struct Running {
+    clock: Arc<Clock>,
+    engine: Arc<Spare>,
+}
+
+impl Bridge {
+    /// A bridge that does nothing yet.
+    pub fn new(config: BridgeConfig) -> Self {
+        Self { config, ports: Arc::default(), running: Mutex::new(None), trouble: Mutex::default() }
+    }
+
+    /// Bridges until it is dropped.
+    pub async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints) {
+        let (told, containers) = watch::channel(None);
+        let shell = GuestShell::new(self.config.ssh.clone(), endpoints);
+        let ports = Ports::new(network, shell.clone(), self.config.publish, self.ports.clone());
+        let (target, address) = (Arc::clone(&self.config.engine), endpoints.engine);
+        let way = Arc::new(EngineWay::new(move || target(address)));
+        let clock = Arc::new(Clock::new(Arc::clone(&way), shell.clone()));
+        let engine = Arc::new(Spare::new(way));
+        *lock(&self.running) = Some(Running { clock: Arc::clone(&clock), engine: Arc::clone(&engine) });
+        tokio::join!(
+            follow(&self.config, endpoints.engine, &told),
+            ports.run(containers),
+            self.serve_socket(engine),
+            self.keep_names(shell, clock.came_back()),
+            clock.keep(),
+        );
+    }
+
+    async fn serve_socket(&self, engine: Arc<Spare>) {
+        match Listener::bind(&self.config.socket) {
+            Ok(listener) => {
+                tokio::join!(serve(listener, Arc::clone(&engine)), engine.keep());
+            }
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    async fn keep_names(&self, shell: GuestShell, came_back: watch::Receiver<u64>) {
+        if !self.config.host_access {
+            return keep_rules(GuestNetworkRules::NoHostAccess, shell, came_back).await;
+        }
+        if let Err(error) = keep_names(shell, came_back).await {
+            self.complain(&error);
+        }
+    }
+
+    fn complain(&self, error: &Error) {
+        tracing::warn!(machine = self.config.machine, %error, "a part of the bridge does not work");
+        lock(&self.trouble).push(error.to_string());
+    }
+
+    /// The guest goes on after it stood still.
+    pub fn resumed(&self) {
+        if let Some(running) = &*lock(&self.running) {
+            running.engine.discard();
+            running.clock.look_now();
+        }
+    }
+
+    /// What the user should know now.
+    pub fn warnings(&self) -> Vec<String> {
+        let trouble = lock(&self.trouble).clone();
+        self.port_rows().iter().filter_map(PortRow::warning).chain(trouble).collect()
+    }
+
+    /// Answers a [`Question`].
+    ///
+    /// # Errors
+    /// A question of a newer program.
+    pub async fn ask(&self, question: Value) -> Result<Value> {
+        let question: Question = serde_json::from_value(question).map_err(|error| {
+            Error::other("the machine's supervisor does not understand the question")
+                .because(error)
+                .hint("it is of another version: stop and start the machine")
+        })?;
+        let answer = match question {
+            Question::Ports => Answer::Ports { ports: self.port_rows() },
+            Question::Clock => {
+                let report = lock(&self.running).as_ref().map(|running| running.clock.report());
+                Answer::Clock { clock: report.unwrap_or_default() }
+            }
+        };
+        serde_json::to_value(answer).map_err(|error| Error::other("cannot write an answer").because(error))
+    }
+
+    fn port_rows(&self) -> Vec<PortRow> {
+        lock(&self.ports).clone()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

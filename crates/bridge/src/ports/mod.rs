@@ -1,0 +1,15 @@
+//! Ports that containers publish, on this computer.
+
+mod buffers;
+mod datagrams;
+mod gate;
+mod holder;
+mod host_network;
+mod listener;
+mod relay;
+mod row;
+mod table;
+mod wanted;
+
+pub use row::{PortRow, PortState};
+pub(crate) use table::Ports;
