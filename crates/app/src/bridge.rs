@@ -7,6 +7,7 @@ use machine_bridge::{Answer, Bridge, BridgeConfig, ClockReport, PortRow, Questio
 use machine_core::{Endpoints, Error, GuestNetwork, MachineName, MachineRecord, MachineRef, Result};
 use machine_qemu::Companion;
 use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
 
 use crate::app::App;
 
@@ -18,8 +19,17 @@ struct OfMachine(Bridge);
 
 #[async_trait]
 impl Companion for OfMachine {
-    async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints) {
-        self.0.run(network, endpoints).await;
+    async fn run(
+        &self,
+        network: Arc<dyn GuestNetwork>,
+        endpoints: Endpoints,
+        events: UnboundedSender<(String, Value)>,
+    ) {
+        self.0.run(network, endpoints, events).await;
+    }
+
+    fn paused(&self) {
+        self.0.paused();
     }
 
     fn resumed(&self) {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use machine_core::{Endpoints, Error, GuestNetwork, Publish, Result, SshTarget};
 use machine_docker::{ContainerSummary, EngineTarget};
 use serde_json::Value;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
 use crate::clock::Clock;
@@ -35,6 +36,9 @@ pub struct BridgeConfig {
     pub host_access: bool,
 }
 
+/// Where events go.
+pub(crate) type Events = UnboundedSender<(String, Value)>;
+
 /// The containers that run, as the engine listed them last; none before it first answered.
 pub(crate) type Containers = watch::Receiver<Option<Arc<Vec<ContainerSummary>>>>;
 
@@ -42,6 +46,8 @@ pub(crate) type Containers = watch::Receiver<Option<Arc<Vec<ContainerSummary>>>>
 pub struct Bridge {
     config: BridgeConfig,
     ports: Arc<Mutex<Vec<PortRow>>>,
+    /// The guest stands still.
+    paused: watch::Sender<bool>,
     running: Mutex<Option<Running>>,
     /// What does not work of it, for the user.
     trouble: Mutex<Vec<String>>,
@@ -56,18 +62,24 @@ struct Running {
 impl Bridge {
     /// A bridge that does nothing yet.
     pub fn new(config: BridgeConfig) -> Self {
-        Self { config, ports: Arc::default(), running: Mutex::new(None), trouble: Mutex::default() }
+        Self {
+            config,
+            ports: Arc::default(),
+            paused: watch::Sender::new(false),
+            running: Mutex::new(None),
+            trouble: Mutex::default(),
+        }
     }
 
-    /// Bridges until it is dropped.
-    pub async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints) {
+    /// Bridges until it is dropped. What the machine's log should know is told to `events`, each with a name and an object.
+    pub async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints, events: Events) {
         let (told, containers) = watch::channel(None);
         let shell = GuestShell::new(self.config.ssh.clone(), endpoints);
-        let ports = Ports::new(network, shell.clone(), self.config.publish, self.ports.clone());
+        let ports = Ports::new(network, shell.clone(), self.config.publish, self.ports.clone(), events);
         let (target, address) = (Arc::clone(&self.config.engine), endpoints.engine);
         let way = Arc::new(EngineWay::new(move || target(address)));
-        let clock = Arc::new(Clock::new(Arc::clone(&way), shell.clone()));
-        let engine = Arc::new(Spare::new(way));
+        let clock = Arc::new(Clock::new(Arc::clone(&way), shell.clone(), self.paused.subscribe()));
+        let engine = Arc::new(Spare::new(way, self.config.machine.clone(), self.paused.subscribe()));
         *lock(&self.running) = Some(Running { clock: Arc::clone(&clock), engine: Arc::clone(&engine) });
         tokio::join!(
             follow(&self.config, endpoints.engine, &told),
@@ -101,8 +113,14 @@ impl Bridge {
         lock(&self.trouble).push(error.to_string());
     }
 
+    /// The guest stands still.
+    pub fn paused(&self) {
+        self.paused.send_replace(true);
+    }
+
     /// The guest goes on after it stood still.
     pub fn resumed(&self) {
+        self.paused.send_replace(false);
         if let Some(running) = &*lock(&self.running) {
             running.engine.discard();
             running.clock.look_now();

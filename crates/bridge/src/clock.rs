@@ -31,6 +31,8 @@ const GLANCE: Duration = Duration::from_secs(2);
 const JUMP: Duration = Duration::from_secs(1);
 /// From how far off on the guest's clock is set. A date of HTTP is exact to half a second either way: together 2 s.
 const TOLERANCE: SignedDuration = SignedDuration::from_millis(1500);
+/// How near it is after it was set.
+const SET_WITHIN: SignedDuration = SignedDuration::from_secs(1);
 /// How long the engine may take to say the time. One that answers late, because it stood still, answers all the same.
 const ANSWER: Duration = Duration::from_secs(30);
 /// An answer that took longer says little about when it was given.
@@ -62,6 +64,7 @@ pub struct ClockReport {
 pub(crate) struct Clock {
     engine: Arc<EngineWay>,
     shell: GuestShell,
+    paused: watch::Receiver<bool>,
     report: Mutex<ClockReport>,
     nudge: Notify,
     came_back: watch::Sender<u64>,
@@ -69,9 +72,9 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// The clock of the machine behind both ways.
-    pub(crate) fn new(engine: Arc<EngineWay>, shell: GuestShell) -> Self {
+    pub(crate) fn new(engine: Arc<EngineWay>, shell: GuestShell, paused: watch::Receiver<bool>) -> Self {
         let came_back = watch::Sender::new(0);
-        Self { engine, shell, report: Mutex::default(), nudge: Notify::new(), came_back }
+        Self { engine, shell, paused, report: Mutex::default(), nudge: Notify::new(), came_back }
     }
 
     /// What is known now.
@@ -93,9 +96,18 @@ impl Clock {
     pub(crate) async fn keep(&self) {
         let mut connection = None;
         let mut silent = 0_u32;
+        let mut paused = self.paused.clone();
         loop {
+            // A guest that stands still says nothing, and its clock is wrong when it goes on.
+            if paused.wait_for(|paused| !paused).await.is_err() {
+                return;
+            }
             let ahead = tokio::select! {
                 ahead = self.measure(&mut connection) => ahead,
+                () = async { let _ = paused.wait_for(|paused| *paused).await; } => {
+                    connection = None;
+                    continue;
+                }
                 () = self.nudge.notified() => {
                     // The answer to what was asked before may be long in coming: a guest that stood still is asked anew.
                     connection = None;
@@ -176,7 +188,8 @@ impl Clock {
                     return false;
                 }
             }
-            if !is_wrong(ahead) {
+            // What is set shall be nearer than what is left alone.
+            if ahead.by.abs() <= SET_WITHIN + ahead.give_or_take {
                 tracing::info!(was = %millis(was), now = %millis(ahead.by), "the machine's clock was set (ms ahead)");
                 self.note(|report| {
                     report.set = Some(Timestamp::now());
@@ -187,8 +200,12 @@ impl Clock {
             // The guest was slow to do it.
             lead -= ahead.by;
         }
-        self.note(|report| report.trouble = Some("it was set and is wrong all the same".to_owned()));
-        false
+        let wrong = is_wrong(ahead);
+        self.note(|report| {
+            (report.set, report.set_from_ms) = (Some(Timestamp::now()), Some(millis(was)));
+            report.trouble = wrong.then(|| "it was set and is wrong all the same".to_owned());
+        });
+        !wrong
     }
 
     /// Returns after `time`, sooner when this computer's clock jumps or somebody wants a look.

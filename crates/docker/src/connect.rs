@@ -2,11 +2,12 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bollard::BollardRequest;
 use hyper::Response;
 use hyper::body::Incoming;
+use hyper::client::conn::http1::SendRequest;
 use hyper::header::{HOST, HeaderValue};
 use hyper_util::rt::TokioIo;
 use machine_core::{Error, Result, ResultExt};
@@ -44,13 +45,26 @@ fn certificates(pem: &[u8], what: &str) -> Result<Vec<CertificateDer<'static>>> 
     if found.is_empty() { Err(Error::other(format!("{what} holds no certificate"))) } else { Ok(found) }
 }
 
-/// The way to one engine. A connection per request: an engine is asked now and then, and a connection kept open would
-/// only be found broken after the machine was restarted. TLS sessions are resumed.
+/// The way to one engine. A connection at rest is used again: where nothing computes fast, a handshake takes longer than most
+/// answers. One that has ended meanwhile, with the engine or the machine, is replaced.
 #[derive(Clone)]
 pub(crate) struct Way {
     pub address: SocketAddr,
     pub name: ServerName<'static>,
     pub tls: Arc<ClientConfig>,
+    pub rest: Arc<Mutex<Option<Sender>>>,
+}
+
+/// The sending side of a connection.
+pub(crate) type Sender = SendRequest<<BollardRequest as Sends>::Body>;
+
+/// What a request carries; its type has no public name.
+pub(crate) trait Sends {
+    type Body;
+}
+
+impl<B> Sends for hyper::Request<B> {
+    type Body = B;
 }
 
 impl Way {
@@ -65,7 +79,7 @@ impl Way {
         let name = ServerName::try_from(server_name.clone())
             .map_err(|error| local(Error::other(format!("{server_name:?} is no name of a server")).because(error)))?;
         let tls = tls(ca_pem.as_bytes(), client_cert_pem.as_bytes(), client_key_pem.as_bytes()).map_err(local)?;
-        Ok(Self { address: *address, name, tls: Arc::new(tls) })
+        Ok(Self { address: *address, name, tls: Arc::new(tls), rest: Arc::default() })
     }
 
     /// A new connection, its handshake done.
@@ -76,18 +90,41 @@ impl Way {
     }
 
     pub(crate) async fn send(self, mut request: BollardRequest) -> Result<Response<Incoming>, bollard::errors::Error> {
-        let stream = self.open().await?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!("the connection to an engine ended: {error}");
-            }
-        });
         let host = HeaderValue::from_str(&self.name.to_str()).map_err(io::Error::other)?;
         request.headers_mut().insert(HOST, host);
         // On a connection of its own a request names the path alone (RFC 9112, 3.2.1).
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         *request.uri_mut() = path.parse().map_err(io::Error::other)?;
-        Ok(sender.send_request(request).await?)
+        let rested = self.rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // One that still carries an answer, such as a stream of events, is nobody else's.
+        if let Some(mut sender) = rested.filter(SendRequest::is_ready) {
+            match sender.try_send_request(request).await {
+                Ok(response) => return Ok(self.keep(sender, response)),
+                // It was not sent: the connection had ended.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => request = unsent,
+                    None => return Err(error.into_error().into()),
+                },
+            }
+        }
+        let mut sender = self.connect().await?;
+        let response = sender.send_request(request).await?;
+        Ok(self.keep(sender, response))
+    }
+
+    fn keep(&self, sender: Sender, response: Response<Incoming>) -> Response<Incoming> {
+        *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        response
+    }
+
+    async fn connect(&self) -> Result<Sender, bollard::errors::Error> {
+        let stream = self.open().await?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!("the connection to an engine ended: {error}");
+            }
+        });
+        Ok(sender)
     }
 }

@@ -9,6 +9,8 @@ mod listener;
 mod relay;
 mod row;
 mod table;
+#[cfg(test)]
+mod tests;
 mod wanted;
 
 pub use row::{PortRow, PortState};

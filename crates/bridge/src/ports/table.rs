@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use machine_core::{Error, GuestNetwork, Protocol, Publish, Result};
+use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -17,7 +18,7 @@ use super::host_network::HostNetwork;
 use super::row::{PortRow, PortState};
 use super::wanted::{Place, Published, Reach, Wanted, wanted};
 use super::{datagrams, listener};
-use crate::bridge::Containers;
+use crate::bridge::{Containers, Events};
 use crate::guest_shell::GuestShell;
 
 /// How often what could not be had is tried again.
@@ -32,6 +33,7 @@ pub(crate) struct Ports {
     loopback: OnceCell<()>,
     entries: BTreeMap<Place, Entry>,
     rows: Arc<Mutex<Vec<PortRow>>>,
+    events: Events,
 }
 
 /// One of them.
@@ -67,8 +69,9 @@ impl Ports {
         shell: GuestShell,
         publish: Publish,
         rows: Arc<Mutex<Vec<PortRow>>>,
+        events: Events,
     ) -> Self {
-        Self { network, shell, publish, loopback: OnceCell::new(), entries: BTreeMap::new(), rows }
+        Self { network, shell, publish, loopback: OnceCell::new(), entries: BTreeMap::new(), rows, events }
     }
 
     /// Keeps them as `containers` publish them, until it is dropped.
@@ -202,8 +205,18 @@ impl Ports {
     }
 
     fn tell(&self) {
-        let rows = self.entries.iter().map(|(place, entry)| entry.row(place)).collect();
-        *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        let rows: Vec<PortRow> = self.entries.iter().map(|(place, entry)| entry.row(place)).collect();
+        let mut told = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        for row in rows.iter().filter(|row| !told.contains(row)) {
+            // The machine may be at its end.
+            let _ = self.events.send(("port".to_owned(), json!(row)));
+        }
+        for row in
+            told.iter().filter(|old| !rows.iter().any(|row| (row.port, row.protocol) == (old.port, old.protocol)))
+        {
+            let _ = self.events.send(("port closed".to_owned(), json!({ "port": row.port, "protocol": row.protocol })));
+        }
+        *told = rows;
     }
 }
 

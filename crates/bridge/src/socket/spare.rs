@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use machine_core::Result;
+use machine_core::{Code, Error, Result};
 use machine_docker::EngineStream;
 use tokio::io::{AsyncRead as _, ReadBuf};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::engine_way::EngineWay;
@@ -25,14 +25,16 @@ const PEACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(crate) struct Spare {
     way: Arc<EngineWay>,
+    machine: String,
+    paused: watch::Receiver<bool>,
     ready: Mutex<Option<EngineStream>>,
     taken: Notify,
 }
 
 impl Spare {
     /// None is ready yet; [`keep`](Self::keep) makes them.
-    pub(crate) fn new(way: Arc<EngineWay>) -> Self {
-        Self { way, ready: Mutex::new(None), taken: Notify::new() }
+    pub(crate) fn new(way: Arc<EngineWay>, machine: String, paused: watch::Receiver<bool>) -> Self {
+        Self { way, machine, paused, ready: Mutex::new(None), taken: Notify::new() }
     }
 
     /// A connection: the one that is ready, else a new one.
@@ -40,6 +42,11 @@ impl Spare {
     /// # Errors
     /// Why the engine is not reached.
     pub(super) async fn take(&self) -> Result<EngineStream> {
+        if *self.paused.borrow() {
+            let machine = &self.machine;
+            return Err(Error::new(Code::NotRunning, format!("machine {machine:?} is paused"))
+                .hint(format!("`machine resume {machine}` lets it go on")));
+        }
         let ready = self.slot().take();
         self.taken.notify_one();
         if let Some(mut ready) = ready
@@ -64,7 +71,7 @@ impl Spare {
             self.taken.notified().await;
             // Whoever comes meanwhile begins the wait anew.
             while tokio::time::timeout(PEACE, self.taken.notified()).await.is_ok() {}
-            let opened = async { Ok::<_, machine_core::Error>(self.way.dialer()?.open().await?) };
+            let opened = async { Ok::<_, Error>(self.way.dialer()?.open().await?) };
             match opened.await {
                 Ok(stream) => *self.slot() = Some(stream),
                 Err(error) => {

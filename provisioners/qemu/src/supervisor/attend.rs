@@ -78,15 +78,13 @@ impl Supervisor<'_> {
                     board.status.warnings.clone_from(&file.warnings);
                 });
                 self.event("running", &json!({ "qemu": file.qemu.pid, "ports": ports }));
-                let companion = match (&self.config.companion, &monitor) {
+                let mut companion = match (&self.config.companion, &monitor) {
                     (Some(companion), Some(monitor)) if !unidentified => {
                         Some(AtWork::begin(companion.clone(), monitor.qmp.clone(), ports))
                     }
                     _ => None,
                 };
-                let over = self.watch_over(process, monitor, run, paused).await;
-                drop(companion);
-                over.map(Attended::Over)
+                self.watch_over(process, monitor, &mut companion, run, paused).await.map(Attended::Over)
             }
             // Whether its CPUs are halted is not known yet; `cont` does nothing to one that runs.
             Up::Wanted(command) => self.end(process, monitor, command, true, run).await.map(Attended::Over),
@@ -182,10 +180,14 @@ impl Supervisor<'_> {
         &mut self,
         process: &mut QemuProcess,
         mut monitor: Option<Monitor>,
+        companion: &mut Option<AtWork>,
         run: Run<'_>,
         mut paused: bool,
     ) -> Result<Ended> {
         let mut shutdown = None;
+        if let (true, Some(companion)) = (paused, &self.config.companion) {
+            companion.paused();
+        }
         self.set_state(if paused { RunState::Paused } else { RunState::Running });
         loop {
             tokio::select! {
@@ -203,12 +205,15 @@ impl Supervisor<'_> {
                     Command::Pause => self.tell_cpus("stop", monitor.as_ref()).await,
                     Command::Resume => self.tell_cpus("cont", monitor.as_ref()).await,
                 },
+                (name, fields) = AtWork::event(companion) => self.event(&name, &fields),
                 event = next_event(&mut monitor) => {
                     match event.name.as_str() {
                         "STOP" | "RESUME" => {
                             paused = event.name == "STOP";
-                            if let (false, Some(companion)) = (paused, &self.config.companion) {
-                                companion.resumed();
+                            match &self.config.companion {
+                                Some(companion) if paused => companion.paused(),
+                                Some(companion) => companion.resumed(),
+                                None => {}
                             }
                             self.set_state(if paused { RunState::Paused } else { RunState::Running });
                         }

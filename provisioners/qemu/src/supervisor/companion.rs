@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use machine_core::{Endpoints, Error, GuestNetwork, Protocol, Result};
 use serde_json::Value;
 use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use crate::qmp::Qmp;
@@ -17,7 +18,12 @@ use crate::usernet::{GUEST, HostForward, forward_command, hostfwd_added, parse_u
 #[async_trait]
 pub trait Companion: Send + Sync {
     /// Runs until it is dropped; begun again when another supervisor takes the machine over.
-    async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints);
+    ///
+    /// What it tells `events` (a name and an object) is written among the machine's events.
+    async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints, events: UnboundedSender<(String, Value)>);
+
+    /// The guest stands still, by somebody's wish or for want of something.
+    fn paused(&self);
 
     /// The guest goes on after it stood still.
     fn resumed(&self);
@@ -33,24 +39,39 @@ pub trait Companion: Send + Sync {
 }
 
 /// A companion at work. Dropping it ends the work.
-pub(super) struct AtWork(JoinHandle<()>);
+pub(super) struct AtWork {
+    task: JoinHandle<()>,
+    events: UnboundedReceiver<(String, Value)>,
+}
 
 impl AtWork {
     /// Begins the work of `companion` on a machine that is reached at `ports`.
     pub(super) fn begin(companion: Arc<dyn Companion>, qmp: Arc<Qmp>, ports: Ports) -> Self {
-        Self(tokio::spawn(async move {
+        let (tell, events) = unbounded_channel();
+        let task = tokio::spawn(async move {
             let network = UserNetwork { qmp, changing: Mutex::new(()) };
             if let Err(error) = network.clear(ports).await {
                 tracing::warn!(%error, "forwards of an earlier supervisor were not removed");
             }
-            companion.run(Arc::new(network), ports.into()).await;
-        }))
+            companion.run(Arc::new(network), ports.into(), tell).await;
+        });
+        Self { task, events }
+    }
+
+    /// The next that it tells; waits for ever when there is nothing more.
+    pub(super) async fn event(at_work: &mut Option<Self>) -> (String, Value) {
+        if let Some(at_work) = at_work
+            && let Some(event) = at_work.events.recv().await
+        {
+            return event;
+        }
+        std::future::pending().await
     }
 }
 
 impl Drop for AtWork {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -172,7 +172,7 @@ impl Monitor {
                 lines.collect::<String>()
             );
         };
-        let (host, guest) = rule.strip_prefix("tcp:127.0.0.1:").unwrap().split_once("-:").unwrap();
+        let (host, guest) = rule.strip_prefix("tcp:127.0.0.1:").unwrap().split_once("-10.0.2.15:").unwrap();
         match TcpListener::bind(("127.0.0.1", host.parse::<u16>().unwrap())) {
             Ok(listener) => {
                 self.forwards.insert(guest.parse().unwrap(), listener);

@@ -27,9 +27,10 @@ impl Containers {
         Self { all: Mutex::new(all.collect()), changes: Mutex::new(0), changed: Condvar::new() }
     }
 
-    /// What `GET /containers/json` answers.
-    pub fn list(&self) -> String {
-        Value::from(self.all.lock().unwrap().clone()).to_string()
+    /// What `GET /containers/json` answers, with `all` also of those that do not run.
+    pub fn list(&self, all: bool) -> String {
+        let listed = |container: &&Value| all || container["State"] != "exited";
+        self.all.lock().unwrap().iter().filter(listed).cloned().collect::<Value>().to_string()
     }
 
     /// What the API does to one.

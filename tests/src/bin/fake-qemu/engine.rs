@@ -110,7 +110,7 @@ fn answer(tls: Arc<ServerConfig>, client: TcpStream, containers: &Containers) ->
             Some("_ping") => ("text/plain", "OK".to_owned()),
             Some("version") => ("application/json", version()),
             Some("info") => ("application/json", r#"{"SystemTime":"2026-11-22T10:00:00.123456789Z"}"#.to_owned()),
-            Some("json") => ("application/json", containers.list()),
+            Some("json") => ("application/json", containers.list(path.contains("all=true"))),
             _ => ("application/json", "{}".to_owned()),
         };
         let shown = if method == "HEAD" { "" } else { &body };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{SocketAddrV4, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +24,11 @@ pub struct Guest {
 
 struct Forward {
     listener: TcpListener,
-    guest_port: u16,
+    guest: SocketAddrV4,
 }
+
+/// What every published port of a container answers.
+const GREETING: &[u8] = b"HTTP/1.0 200 OK\r\nContent-Length: 7\r\n\r\nplayed\n";
 
 /// Serves clients until one of them, or the guest, ends it.
 pub fn serve(socket: &Path, guest: Guest) -> ! {
@@ -98,6 +101,12 @@ fn human(line: &str, guest: &Arc<Guest>, forwards: &mut Vec<Forward>) -> Value {
     if let Some(rule) = line.strip_prefix("hostfwd_add ") {
         return json!(add(rule, guest, forwards).err().unwrap_or_default());
     }
+    if let Some(rule) = line.strip_prefix("hostfwd_remove ") {
+        let before = forwards.len();
+        forwards.retain(|forward| format!("tcp:{}", forward.listener.local_addr().unwrap()) != rule);
+        let done = if forwards.len() < before { "removed" } else { "not found" };
+        return json!(format!("host forwarding rule for {rule} {done}\r\n"));
+    }
     if line == "info usernet" {
         let mut text =
             "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n"
@@ -106,8 +115,9 @@ fn human(line: &str, guest: &Arc<Guest>, forwards: &mut Vec<Forward>) -> Value {
             let port = forward.listener.local_addr().unwrap().port();
             write!(
                 text,
-                "  TCP[HOST_FORWARD]  12       127.0.0.1 {port}       10.0.2.15 {}     0     0\r\n",
-                forward.guest_port
+                "  TCP[HOST_FORWARD]  12       127.0.0.1 {port}       {} {}     0     0\r\n",
+                forward.guest.ip(),
+                forward.guest.port()
             )
             .unwrap();
         }
@@ -116,16 +126,25 @@ fn human(line: &str, guest: &Arc<Guest>, forwards: &mut Vec<Forward>) -> Value {
     json!(format!("unknown command: '{line}'\r\n"))
 }
 
-/// `tcp:127.0.0.1:PORT-:GUEST`
+/// `tcp:127.0.0.1:PORT-ADDRESS:GUEST`
 fn add(rule: &str, guest: &Arc<Guest>, forwards: &mut Vec<Forward>) -> Result<(), String> {
     let refused = || format!("Could not set up host forwarding rule '{rule}'\r\n");
-    let (here, guest_port) = rule.strip_prefix("tcp:").and_then(|rule| rule.split_once("-:")).ok_or_else(refused)?;
-    let guest_port = guest_port.parse().map_err(|_| refused())?;
+    let (here, inside) = rule.strip_prefix("tcp:").and_then(|rule| rule.split_once('-')).ok_or_else(refused)?;
+    let inside: SocketAddrV4 = inside.parse().map_err(|_| refused())?;
     let listener = TcpListener::bind(here).map_err(|_| refused())?;
-    if guest_port == 2376 {
-        let (listener, guest) = (listener.try_clone().unwrap(), Arc::clone(guest));
-        std::thread::spawn(move || guest.engine.serve(&listener));
+    let taking = listener.try_clone().unwrap();
+    match inside.port() {
+        22 => {}
+        2376 => {
+            let guest = Arc::clone(guest);
+            std::thread::spawn(move || guest.engine.serve(&taking));
+        }
+        _ => drop(std::thread::spawn(move || {
+            for mut client in taking.incoming().flatten() {
+                let _the_client_may_have_gone = client.write_all(GREETING);
+            }
+        })),
     }
-    forwards.push(Forward { listener, guest_port });
+    forwards.push(Forward { listener, guest: inside });
     Ok(())
 }
