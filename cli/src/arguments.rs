@@ -108,7 +108,7 @@ pub enum Command {
     Config(OneMachine),
     /// Create a machine
     Create(Box<Create>),
-    /// Check this computer (QEMU, acceleration, disk, ports) and running machines (clock, what tools need)
+    /// Check this computer, and the machines that run on it
     Doctor(Doctor),
     /// Print the lines that point a shell's Docker client at a machine
     Env(Env),

@@ -60,7 +60,9 @@ fn words(create: Create) -> Result<CreateWords> {
         engine_arguments::EngineSource::Docker => EngineSource::Docker,
         engine_arguments::EngineSource::Distro => EngineSource::Distro,
     });
+    let proxy_from_host = create.engine.engine_proxy_from_host;
     Ok(CreateWords {
+        proxy_from_host,
         name: create.name.parse()?,
         driver: create.driver,
         // Zero means "not said": the driver fills it in.

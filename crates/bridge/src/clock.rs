@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
-use machine_core::{Result, SshTarget};
-use machine_docker::EngineClock;
+use machine_core::{Error, Result, SshTarget};
+use machine_docker::{EngineClock, EngineError, EngineFailure};
 use machine_ssh::Session;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
@@ -96,6 +96,7 @@ impl Clock {
     pub(crate) async fn keep(&self) {
         let mut connection = None;
         let mut silent = 0_u32;
+        let mut set_unseen: Option<Instant> = None;
         let mut paused = self.paused.clone();
         loop {
             // A guest that stands still says nothing, and its clock is wrong when it goes on.
@@ -124,7 +125,20 @@ impl Clock {
                     }
                     self.rest(EVERY).await;
                 }
-                Err(error) => {
+                // A clock that is far off makes certificates seem not to be valid yet, or any more.
+                Err(Unread { by_certificate: true, error })
+                    if set_unseen.is_none_or(|before| before.elapsed() > LEFT_ALONE) =>
+                {
+                    tracing::info!(%error, "the engine takes no certificate: the machine's clock is set in case it is wrong");
+                    connection = None;
+                    set_unseen = Some(Instant::now());
+                    let target = self.shell.target();
+                    if let Err(error) = machine_ssh::blocking(move || set_clock(&target, SignedDuration::ZERO)).await {
+                        tracing::warn!(%error, "the machine's clock was not set");
+                        self.note(|report| report.trouble = Some(format!("it could not be set: {error}")));
+                    }
+                }
+                Err(Unread { error, .. }) => {
                     tracing::debug!(%error, "the engine does not say the time");
                     connection = None;
                     silent = silent.saturating_add(1);
@@ -136,7 +150,7 @@ impl Clock {
     }
 
     /// How far the guest is ahead.
-    async fn measure(&self, connection: &mut Option<EngineClock>) -> Result<Ahead> {
+    async fn measure(&self, connection: &mut Option<EngineClock>) -> Result<Ahead, Unread> {
         let mut ahead = None;
         for _ in 0..TRIES {
             let clock = match connection {
@@ -148,7 +162,9 @@ impl Clock {
             let date = match clock.read(ANSWER).await {
                 Ok(date) => date,
                 // What the engine or QEMU closed meanwhile is opened once more.
-                Err(_) if ahead.is_none() && began.elapsed() < PROMPT => {
+                Err(error)
+                    if error.failure != EngineFailure::ClientRefused && ahead.is_none() && began.elapsed() < PROMPT =>
+                {
                     *connection = None;
                     continue;
                 }
@@ -160,7 +176,7 @@ impl Clock {
                 break;
             }
         }
-        let ahead = ahead.ok_or_else(|| machine_core::Error::other("the engine closes every connection"))?;
+        let ahead = ahead.ok_or_else(|| Error::other("the engine closes every connection"))?;
         self.note(|report| {
             report.ahead_ms = Some(millis(ahead.by));
             report.seen = Some(Timestamp::now());
@@ -177,7 +193,7 @@ impl Clock {
             let target = self.shell.target();
             let set = machine_ssh::blocking(move || set_clock(&target, lead)).await;
             let seen = match set {
-                Ok(()) => self.measure(connection).await,
+                Ok(()) => self.measure(connection).await.map_err(|unread| unread.error),
                 Err(error) => Err(error),
             };
             match seen {
@@ -228,6 +244,26 @@ impl Clock {
 
     fn note(&self, change: impl FnOnce(&mut ClockReport)) {
         change(&mut self.report.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+/// Why the time was not read.
+struct Unread {
+    error: Error,
+    /// The engine refused our certificate.
+    by_certificate: bool,
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self { error, by_certificate: false }
+    }
+}
+
+impl From<EngineError> for Unread {
+    fn from(error: EngineError) -> Self {
+        let by_certificate = error.failure == EngineFailure::ClientRefused;
+        Self { error: error.error, by_certificate }
     }
 }
 
