@@ -71,7 +71,7 @@ impl App {
     pub async fn ports(&self, name: &MachineName) -> Result<Vec<PortRow>> {
         match self.ask_bridge(name, &Question::Ports).await? {
             Answer::Ports { ports } => Ok(ports),
-            other => Err(strange(name, &other)),
+            other @ Answer::Clock { .. } => Err(strange(name, &other)),
         }
     }
 
@@ -82,7 +82,7 @@ impl App {
     pub async fn clock(&self, name: &MachineName) -> Result<ClockReport> {
         match self.ask_bridge(name, &Question::Clock).await? {
             Answer::Clock { clock } => Ok(clock),
-            other => Err(strange(name, &other)),
+            other @ Answer::Ports { .. } => Err(strange(name, &other)),
         }
     }
 

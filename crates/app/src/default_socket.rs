@@ -161,7 +161,8 @@ fn answers(place: &Path) -> bool {
     crate::EngineSocket::at(place.to_owned()).answers()
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
     use crate::Environment;
