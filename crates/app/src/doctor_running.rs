@@ -76,6 +76,8 @@ fn tools_check(name: &MachineName, socket: &str) -> Check {
         // Testcontainers mounts the socket into its reaper, by the path that it has inside the machine.
         .hint("TESTCONTAINERS_DOCKER_SOCKET_OVERRIDE=/var/run/docker.sock")
         .hint("TESTCONTAINERS_HOST_OVERRIDE=127.0.0.1")
+        // In a container (a job of CI) its Python library would try the engine's own network.
+        .hint("TESTCONTAINERS_CONNECTION_MODE=docker_host")
         .hint(format!("IDEs: the Docker context {:?}, or that socket", machine_docker::context_name(name.as_str())))
 }
 
