@@ -109,7 +109,7 @@ pub enum Command {
     Config(OneMachine),
     /// Create a machine
     Create(Box<Create>),
-    /// Check this computer: QEMU, acceleration, disk, ports
+    /// Check this computer, and the machines that run on it
     Doctor(Doctor),
     /// At Amazon EC2: find what was left behind, print the permissions needed
     Ec2 {
@@ -134,6 +134,8 @@ pub enum Command {
     /// List machines
     #[command(visible_alias = "list")]
     Ls(Ls),
+    /// Halt machines; their memory stays where it is
+    Pause(SomeMachines),
     /// List the ports that containers publish, on this computer
     Ports(Ports),
     /// Make machines what was asked for: engine, settings, certificates
@@ -144,6 +146,8 @@ pub enum Command {
     RegenerateCerts(RegenerateCerts),
     /// Restart machines
     Restart(Power),
+    /// Let paused machines go on
+    Resume(SomeMachines),
     /// Remove machines, with everything in them
     Rm(Rm),
     /// Change settings of a machine's engine
@@ -174,6 +178,8 @@ pub enum Command {
     Upgrade(SomeMachines),
     /// Print the address of a machine's engine
     Url(OneMachine),
+    /// Make a machine the one that `docker` talks to, in every terminal
+    Use(Use),
     /// Accounts on a machine, for more people than one
     User {
         #[command(subcommand)]
@@ -256,6 +262,9 @@ pub struct Create {
     /// Boot, even where a saved state of a like machine could be gone on from (and leave none)
     #[arg(long)]
     pub no_warm: bool,
+    /// Containers do not reach this computer: no host.docker.internal
+    #[arg(long)]
+    pub no_host_access: bool,
     /// A folder of this computer that it sees, under the same path or at PLACE; `:ro` to read only (repeat)
     #[arg(long = "share", value_name = "DIR[:PLACE][:ro]")]
     pub shares: Vec<String>,
@@ -359,6 +368,9 @@ pub struct Env {
     /// Also except the machine from the proxy (NO_PROXY)
     #[arg(long)]
     pub no_proxy: bool,
+    /// Point at the machine's socket, which needs no certificates, in place of its TLS port
+    #[arg(long, conflicts_with = "unset")]
+    pub socket: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -490,6 +502,21 @@ pub struct Stop {
     /// How long the guest may take before it is ended by force, seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 90)]
     pub timeout: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct Use {
+    /// The machine [default: "default", where it exists]
+    pub name: Option<String>,
+    /// Also put the machine's socket where programs look for Docker's own, if nothing else is there
+    #[arg(long, conflicts_with_all = ["no_default_socket", "unset"])]
+    pub default_socket: bool,
+    /// Give that place back, and change nothing else
+    #[arg(long, conflicts_with_all = ["name", "unset"])]
+    pub no_default_socket: bool,
+    /// Go back to Docker's default context
+    #[arg(long, short, conflicts_with = "name")]
+    pub unset: bool,
 }
 
 #[derive(Debug, Args)]

@@ -5,8 +5,8 @@ use machine_core::Result;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, share, ssh, supervise, tunnel,
-    user, version,
+    chosen, connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, share, ssh, supervise,
+    tunnel, user, version,
 };
 use crate::progress::Manner;
 
@@ -26,10 +26,12 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Logs(logs) => logs::run(app, &logs),
         Command::Ls(ls) if arguments.global.quiet => list::names(app, &ls),
         Command::Ls(ls) => list::run(app, &ls),
+        Command::Pause(some) => power::pause(app, &some.names, manner),
         Command::Ports(ports) => ports::run(app, &ports),
         Command::Provision(provision) => provision::run(app, &provision, manner),
         Command::RegenerateCerts(certs) => power::regenerate_certificates(app, &certs, manner),
         Command::Restart(power) => power::restart(app, &power, manner),
+        Command::Resume(some) => power::resume(app, &some.names, manner),
         Command::Rm(rm) => remove::run(app, &rm, manner),
         Command::Set(set) => provision::set(app, *set, manner),
         Command::Share { command } => share::run(app, command, manner),
@@ -41,6 +43,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Tunnel(one) => tunnel::run(app, &one, manner),
         Command::Upgrade(some) => provision::upgrade(app, &some.names, manner),
         Command::Url(one) => connection::url(app, one.name.as_deref()),
+        Command::Use(words) => chosen::run(app, &words, manner),
         Command::User { command } => user::run(app, command, manner),
         Command::Version(version) => version::run(app, &version),
         Command::Completions { shell } => version::completions(shell),

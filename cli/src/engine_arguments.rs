@@ -36,6 +36,9 @@ pub struct EngineSettings {
     /// A variable of the engine's environment (repeat)
     #[arg(long = "engine-env", value_name = "KEY=VALUE", value_parser = key_value, help_heading = "Engine")]
     pub engine_environment: Vec<(String, String)>,
+    /// Reach registries by this computer's proxies, as they are set now (environment, system settings)
+    #[arg(long, help_heading = "Engine")]
+    pub engine_proxy_from_host: bool,
     /// Networks that the engine takes its own from (repeat)
     #[arg(long = "engine-address-pool", value_name = "base=NETWORK,size=BITS", help_heading = "Engine")]
     pub engine_address_pools: Vec<String>,

@@ -39,7 +39,7 @@ pub(crate) fn fake_qemu() -> PathBuf {
 }
 
 /// A folder of this build that tests may keep things in from run to run.
-pub(crate) fn kept() -> PathBuf {
+pub fn kept() -> PathBuf {
     build_folder().parent().unwrap().join("tmp/machine-tests")
 }
 

@@ -59,6 +59,8 @@ export interface Check {
   outcome: 'ok' | 'warning' | 'failed';
   detail: string;
   hints: string[];
+  /** The running machine that it is about; not there when it is about this computer. */
+  machine?: string;
 }
 
 export interface Range {

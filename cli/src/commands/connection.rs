@@ -32,7 +32,7 @@ pub fn env(app: &App, arguments: &Env) -> Result<i32> {
         Some(shell) => shell.parse()?,
         None => Environment::shell().unwrap_or(if cfg!(windows) { Shell::Cmd } else { Shell::Posix }),
     };
-    let options = EnvOptions { shell, no_proxy: arguments.no_proxy, command: command_line() };
+    let options = EnvOptions { shell, no_proxy: arguments.no_proxy, socket: arguments.socket, command: command_line() };
     if arguments.unset {
         if arguments.name.is_some() {
             return Err(Error::new(Code::Usage, "Expected no machine name when the -u flag is present")

@@ -60,7 +60,9 @@ fn words(create: Create) -> Result<CreateWords> {
         engine_arguments::EngineSource::Docker => EngineSource::Docker,
         engine_arguments::EngineSource::Distro => EngineSource::Distro,
     });
+    let proxy_from_host = create.engine.engine_proxy_from_host;
     Ok(CreateWords {
+        proxy_from_host,
         name: create.name.parse()?,
         driver: create.driver,
         // Zero means "not said": the driver fills it in.
@@ -84,6 +86,7 @@ fn words(create: Create) -> Result<CreateWords> {
             accelerator: create.accelerator,
             qemu_arguments: create.qemu_arguments,
             no_warm: create.no_warm,
+            no_host_access: create.no_host_access,
             generic_ip_address: create.generic_ip_address,
             generic_ssh_port: create.generic_ssh_port,
             generic_ssh_user: create.generic_ssh_user,

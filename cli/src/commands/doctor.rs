@@ -17,7 +17,8 @@ pub fn run(app: &App, format: Format) -> Result<i32> {
                     Outcome::Failed => ("✗", "\x1b[31m"),
                 };
                 let (on, off) = crate::stdout_colours(colour);
-                println!("{on}{mark}{off} {}: {}", check.title, check.detail);
+                let of = check.machine.as_ref().map(|machine| format!(" of {machine}")).unwrap_or_default();
+                println!("{on}{mark}{off} {}{of}: {}", check.title, check.detail);
                 for hint in &check.hints {
                     println!("    {hint}");
                 }

@@ -1,5 +1,6 @@
 //! The commands, a file per idea.
 
+pub mod chosen;
 pub mod connection;
 pub mod create;
 pub mod doctor;

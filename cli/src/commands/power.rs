@@ -1,4 +1,4 @@
-//! start, stop, restart, suspend, kill, regenerate-certs.
+//! start, stop, restart, suspend, pause, resume, kill, regenerate-certs.
 
 use std::time::Duration;
 
@@ -71,6 +71,26 @@ pub fn suspend(app: &App, names: &[String], manner: Manner) -> Result<i32> {
         shown.finish(&result);
         result?;
         shown.say(&format!("Machine \"{name}\" was suspended; `machine start {name}` goes on."));
+        Ok(())
+    })
+}
+
+pub fn pause(app: &App, names: &[String], manner: Manner) -> Result<i32> {
+    each(app, names, manner, move |app, name, shown| async move {
+        let result = app.pause(&name, &shown.reporter).await;
+        shown.finish(&result);
+        result?;
+        shown.say(&format!("Machine \"{name}\" was paused; `machine resume {name}` lets it go on."));
+        Ok(())
+    })
+}
+
+pub fn resume(app: &App, names: &[String], manner: Manner) -> Result<i32> {
+    each(app, names, manner, move |app, name, shown| async move {
+        let result = app.resume(&name, &shown.reporter).await;
+        shown.finish(&result);
+        result?;
+        shown.say(&format!("Machine \"{name}\" was resumed."));
         Ok(())
     })
 }

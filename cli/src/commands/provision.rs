@@ -78,6 +78,7 @@ pub fn set(app: &App, set: Set, manner: Manner) -> Result<i32> {
         .map(|path| if path.as_os_str().is_empty() { Ok(String::new()) } else { App::authority(path) })
         .collect::<Result<Vec<_>>>()?;
     let changes = EngineChanges {
+        proxy_from_host: said.engine_proxy_from_host,
         options: list(said.engine_options),
         labels: list(said.engine_labels),
         insecure_registries: list(said.engine_insecure_registries),

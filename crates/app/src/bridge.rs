@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use machine_bridge::{Answer, Bridge, BridgeConfig, PortRow, Question};
+use machine_bridge::{Answer, Bridge, BridgeConfig, ClockReport, PortRow, Question};
 use machine_core::{Endpoints, Error, GuestNetwork, MachineName, MachineRecord, MachineRef, Result};
 use machine_qemu::Companion;
 use serde_json::Value;
@@ -26,6 +26,10 @@ impl Companion for OfMachine {
         events: UnboundedSender<(String, Value)>,
     ) {
         self.0.run(network, endpoints, events).await;
+    }
+
+    fn paused(&self) {
+        self.0.paused();
     }
 
     fn resumed(&self) {
@@ -58,6 +62,8 @@ impl App {
             ssh: Arc::new(ssh),
             publish: record.spec.publish,
             shares: record.spec.shares.clone(),
+            socket: self.qemu().docker_socket(MachineRef { record, dir: &self.store.folder(&record.name) })?,
+            host_access: machine_qemu::host_access(&record.spec)?,
         })
     }
 
@@ -85,6 +91,15 @@ impl App {
     pub async fn ports(&self, name: &MachineName) -> Result<Vec<PortRow>> {
         let Answer::Ports { ports } = self.ask_bridge(name, &Question::Ports).await? else { return Err(other_words()) };
         Ok(ports)
+    }
+
+    /// How the clock of a machine of this computer goes.
+    ///
+    /// # Errors
+    /// A machine that does not run, or not on this computer.
+    pub async fn clock(&self, name: &MachineName) -> Result<ClockReport> {
+        let Answer::Clock { clock } = self.ask_bridge(name, &Question::Clock).await? else { return Err(other_words()) };
+        Ok(clock)
     }
 
     pub(crate) async fn ask_bridge(&self, name: &MachineName, question: &Question) -> Result<Answer> {

@@ -5,12 +5,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use machine_core::{Endpoints, Error, MachineName, MachineRecord, MachineRef, Reporter, Result, ResultExt as _};
-use machine_docker::{Contexts, Engine, EngineContext, EngineError, EngineTarget, context_name};
+use machine_core::{Code, Endpoints, Error, MachineName, MachineRecord, MachineRef, Reporter, Result, ResultExt as _};
+use machine_docker::{ContextTls, Contexts, Engine, EngineContext, EngineError, EngineTarget, context_name};
 
 use crate::app::App;
+use crate::engine_socket::EngineSocket;
 use crate::files;
 use crate::shell::Shell;
+
+/// How long a supervisor may take from saying that its machine runs until its socket is there.
+const SOCKET: Duration = Duration::from_secs(2);
 
 /// How a Docker client reaches a running machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +25,8 @@ pub struct Connection {
     pub engine: SocketAddr,
     /// The folder with `ca.pem`, `cert.pem` and `key.pem`.
     pub certificates: PathBuf,
+    /// The socket that speaks plain Docker API, for a machine of this computer.
+    pub socket: Option<EngineSocket>,
 }
 
 /// What `env` was asked for.
@@ -30,6 +36,8 @@ pub struct EnvOptions {
     pub shell: Shell,
     /// Also except the machine's address from the proxy.
     pub no_proxy: bool,
+    /// Point at the machine's socket in place of its TLS port.
+    pub socket: bool,
     /// The command as typed, for the usage hint.
     pub command: String,
 }
@@ -41,6 +49,11 @@ impl Connection {
     /// `DOCKER_HOST`.
     pub fn url(&self) -> String {
         format!("tcp://{}", self.engine)
+    }
+
+    /// Whether `host`, a value of `DOCKER_HOST`, leads to this machine.
+    pub fn is_at(&self, host: &str) -> bool {
+        host == self.url() || self.socket.as_ref().is_some_and(|socket| host == socket.url())
     }
 
     /// The flags that `config` prints, one a line, docker-machine's to the letter.
@@ -65,12 +78,26 @@ impl Connection {
             Error::other(format!("the path {} is not valid Unicode", self.certificates.display()))
                 .hint("keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
         })?;
-        let mut lines = vec![
-            shell.set("DOCKER_TLS_VERIFY", "1"),
-            shell.set("DOCKER_HOST", &self.url()),
-            shell.set("DOCKER_CERT_PATH", certificates),
-            shell.set("DOCKER_MACHINE_NAME", self.name.as_str()),
-        ];
+        let mut lines = if options.socket {
+            let socket = self.socket.as_ref().ok_or_else(|| {
+                Error::new(Code::Usage, format!("machine {:?} has no socket on this computer", self.name.as_str()))
+                    .hint(format!("`machine env {}` points at its TLS port", self.name))
+            })?;
+            // The client would speak TLS to a socket, too.
+            vec![
+                shell.unset("DOCKER_TLS_VERIFY"),
+                shell.set("DOCKER_HOST", &socket.url()),
+                shell.unset("DOCKER_CERT_PATH"),
+                shell.set("DOCKER_MACHINE_NAME", self.name.as_str()),
+            ]
+        } else {
+            vec![
+                shell.set("DOCKER_TLS_VERIFY", "1"),
+                shell.set("DOCKER_HOST", &self.url()),
+                shell.set("DOCKER_CERT_PATH", certificates),
+                shell.set("DOCKER_MACHINE_NAME", self.name.as_str()),
+            ]
+        };
         if cfg!(windows) {
             lines.push(shell.set("COMPOSE_CONVERT_WINDOWS_PATHS", "true"));
         }
@@ -102,7 +129,8 @@ impl App {
     pub fn connection(&self, name: &MachineName) -> Result<Connection> {
         let record = self.store.load(name)?;
         let endpoints = self.endpoints(&record)?;
-        Ok(Connection { name: name.clone(), engine: endpoints.engine, certificates: self.store.folder(name) })
+        let socket = self.engine_socket(&record)?;
+        Ok(Connection { name: name.clone(), engine: endpoints.engine, certificates: self.store.folder(name), socket })
     }
 
     pub(crate) fn endpoints(&self, record: &MachineRecord) -> Result<Endpoints> {
@@ -165,7 +193,7 @@ impl App {
         })
     }
 
-    fn contexts(&self) -> Result<Contexts> {
+    pub(crate) fn contexts(&self) -> Result<Contexts> {
         Ok(Contexts::new(self.environment.docker_config.clone(), self.store.id()?.to_string()))
     }
 
@@ -179,14 +207,27 @@ impl App {
     fn write_context(&self, record: &MachineRecord, endpoints: Endpoints) -> Result<()> {
         let dir = self.store.folder(&record.name);
         let read = |file: &str| std::fs::read_to_string(dir.join(file)).context(|| format!("cannot read {file}"));
+        // Its supervisor may be an older program, which has no socket.
+        let socket = self.engine_socket(record)?.filter(|socket| socket.answers_within(SOCKET));
+        let (host, tls) = match socket {
+            Some(socket) => (socket.url(), None),
+            None => {
+                let tls = ContextTls { ca: read("ca.pem")?, cert: read("cert.pem")?, key: read("key.pem")? };
+                (format!("tcp://{}", endpoints.engine), Some(tls))
+            }
+        };
         self.contexts()?.write(&EngineContext {
             name: context_name(record.name.as_str()),
             description: format!("machine {} ({})", record.name, record.driver),
-            host: format!("tcp://{}", endpoints.engine),
-            ca_pem: read("ca.pem")?,
-            cert_pem: read("cert.pem")?,
-            key_pem: read("key.pem")?,
+            host,
+            tls,
         })
+    }
+
+    /// The socket of a machine of this computer, where it is while the machine runs.
+    pub(crate) fn engine_socket(&self, record: &MachineRecord) -> Result<Option<EngineSocket>> {
+        let dir = self.store.folder(&record.name);
+        Ok(self.driver(&record.driver)?.engine_socket(MachineRef { record, dir: &dir }).map(EngineSocket::at))
     }
 
     /// Removes the machine's Docker context, if it is this store's.
@@ -215,7 +256,7 @@ impl App {
         let host = self.environment.docker_host.as_deref().ok_or_else(none)?;
         for name in self.store.names()? {
             if let Ok(name) = name.parse::<MachineName>()
-                && self.connection(&name).is_ok_and(|connection| connection.url() == host)
+                && self.connection(&name).is_ok_and(|connection| connection.is_at(host))
             {
                 return Ok(name);
             }
@@ -234,12 +275,13 @@ mod tests {
             name: "dev".parse().unwrap(),
             engine: "127.0.0.1:2376".parse().unwrap(),
             certificates: "/s/machines/dev".into(),
+            socket: Some(EngineSocket::at("/run/dev.sock".into())),
         }
     }
 
     #[cfg(unix)]
     fn options(shell: Shell, no_proxy: bool) -> EnvOptions {
-        EnvOptions { shell, no_proxy, command: "machine env dev".into() }
+        EnvOptions { shell, no_proxy, socket: false, command: "machine env dev".into() }
     }
 
     // On Windows paths have backslashes, and `env` prints one variable more.
@@ -249,6 +291,24 @@ mod tests {
         for shell in [Shell::Posix, Shell::Fish, Shell::PowerShell, Shell::Cmd, Shell::Tcsh, Shell::Emacs] {
             insta::assert_snapshot!(format!("env_{shell}"), connection().env(&options(shell, true), None).unwrap());
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn env_of_a_socket_undoes_what_belongs_to_tls() {
+        let options = EnvOptions { socket: true, ..options(Shell::Posix, true) };
+        insta::assert_snapshot!(connection().env(&options, None).unwrap(), @r#"
+        unset DOCKER_TLS_VERIFY
+        export DOCKER_HOST="unix:///run/dev.sock"
+        unset DOCKER_CERT_PATH
+        export DOCKER_MACHINE_NAME="dev"
+        export NO_PROXY="127.0.0.1"
+        # Run this command to configure your shell: 
+        # eval $(machine env dev)
+        "#);
+        let remote = Connection { socket: None, ..connection() };
+        assert_eq!(remote.env(&options, None).unwrap_err().code(), Code::Usage);
+        assert!(connection().is_at("unix:///run/dev.sock") && connection().is_at("tcp://127.0.0.1:2376"));
     }
 
     #[test]

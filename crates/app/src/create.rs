@@ -87,6 +87,8 @@ pub struct CreateWords {
     pub shares: Vec<String>,
     /// The engine's settings.
     pub engine: EngineSpec,
+    /// The engine reaches registries by this computer's proxies.
+    pub proxy_from_host: bool,
     /// What only one driver understands.
     pub to_driver: DriverWords,
     /// Return only when the engine answers.
@@ -121,6 +123,12 @@ impl App {
         }
         if engine.install_url.is_none() && !self.driver(&driver)?.capabilities().images {
             engine.install_url.clone_from(&environment.install_url);
+        }
+        if words.proxy_from_host {
+            let mut env = self.proxy_variables(&driver, &said.options)?;
+            // What is said in so many words counts more.
+            env.extend(engine.env);
+            engine.env = env;
         }
         let ssh_user = said.ssh_user;
         let shares = self.shared_folders(&words.shares, &driver, &ssh_user)?;

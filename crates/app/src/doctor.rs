@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
-use machine_core::Result;
+use machine_core::{MachineName, Result};
 use machine_images::Arch;
 use machine_qemu::{Accelerator, HostFacts, QemuFacts, Remedy, Situation};
 use serde::Serialize;
@@ -36,14 +36,21 @@ pub struct Check {
     pub detail: String,
     /// What to do.
     pub hints: Vec<String>,
+    /// The running machine that it is about; none for this computer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
 }
 
 impl Check {
-    fn new(id: &'static str, title: &'static str, outcome: Outcome, detail: impl Into<String>) -> Self {
-        Self { id, title, outcome, detail: detail.into(), hints: Vec::new() }
+    pub(crate) fn new(id: &'static str, title: &'static str, outcome: Outcome, detail: impl Into<String>) -> Self {
+        Self { id, title, outcome, detail: detail.into(), hints: Vec::new(), machine: None }
     }
 
-    fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(crate) fn of(self, machine: &MachineName) -> Self {
+        Self { machine: Some(machine.to_string()), ..self }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
@@ -55,7 +62,7 @@ const COMFORTABLE_ROOM: u64 = 5 << 30;
 const LEAST_ROOM: u64 = 1 << 30;
 
 impl App {
-    /// Checks this computer.
+    /// Checks this computer, and those machines on it that run.
     ///
     /// # Errors
     /// Nothing but an environment that cannot be read at all; what is wrong is in the checks.
@@ -84,6 +91,7 @@ impl App {
         checks.push(port_check());
         checks.push(self.docker_check());
         checks.push(self.image_check());
+        checks.extend(self.running_checks().await?);
         Ok(checks)
     }
 

@@ -17,6 +17,8 @@ pub struct DriverWords {
     pub qemu_arguments: Vec<String>,
     /// Boot, even where a warm state could be gone on from.
     pub no_warm: bool,
+    /// qemu: the guest and its containers do not reach this computer.
+    pub no_host_access: bool,
     /// generic: the host's address or name.
     pub generic_ip_address: Option<String>,
     /// generic: the port of its sshd.
@@ -138,6 +140,9 @@ fn said_to_qemu(words: DriverWords) -> Said {
     }
     if words.no_warm {
         options.insert("warm".into(), json!(false));
+    }
+    if words.no_host_access {
+        options.insert("host_access".into(), json!(false));
     }
     Said { options, ssh_user: words.ssh_user.unwrap_or_else(|| "docker".to_owned()), disk_mib: None }
 }

@@ -32,6 +32,42 @@ const AWS: &[&str] = &[
     "AWS_ZONE",
 ];
 
+/// Proxies of this computer, as addresses (`http://user:password@proxy.example:3128/`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostProxies {
+    /// For addresses that begin with `http:`.
+    pub http: Option<String>,
+    /// For addresses that begin with `https:`.
+    pub https: Option<String>,
+    /// What is reached without.
+    pub no_proxy: Option<String>,
+}
+
+impl HostProxies {
+    fn read(no_proxy: Option<String>) -> Self {
+        let said = |names: &[&str]| names.iter().find_map(|name| variable(name));
+        let all = said(&["all_proxy", "ALL_PROXY"]);
+        Self {
+            http: said(&["http_proxy", "HTTP_PROXY"]).or_else(|| all.clone()),
+            https: said(&["https_proxy", "HTTPS_PROXY"]).or(all),
+            no_proxy,
+        }
+    }
+
+    /// These, or where there are none those of the system's settings, which it takes longer to ask for.
+    pub(crate) fn or_of_the_system(&self) -> Self {
+        // Elsewhere the variables are all there is.
+        if self.http.is_some() || self.https.is_some() || !cfg!(any(windows, target_os = "macos")) {
+            return self.clone();
+        }
+        let system = hyper_util::client::proxy::matcher::Matcher::from_system();
+        // An address that nobody excepts.
+        let of = |address| system.intercept(&hyper::Uri::from_static(address)).map(|proxy| proxy.uri().to_string());
+        let (http, https) = (of("http://registry.machine.example/"), of("https://registry.machine.example/"));
+        Self { http, https, no_proxy: self.no_proxy.clone() }
+    }
+}
+
 /// Everything that comes from outside: read once, at the start, and handed on as data.
 #[derive(Clone, Debug)]
 pub struct Environment {
@@ -47,6 +83,10 @@ pub struct Environment {
     pub docker_config: PathBuf,
     /// `DOCKER_HOST`, which says what machine is active.
     pub docker_host: Option<String>,
+    /// `DOCKER_CONTEXT`, which the `docker` command prefers to its current context.
+    pub docker_context: Option<String>,
+    /// Where programs look for Docker's own socket.
+    pub default_sockets: Vec<PathBuf>,
     /// The home folder.
     pub home: Option<PathBuf>,
     /// The folder that relative paths are of, as the shell calls it.
@@ -59,6 +99,8 @@ pub struct Environment {
     pub qemu: Option<PathBuf>,
     /// The proxy exceptions present, with the name of the variable that holds them.
     pub no_proxy: Option<(&'static str, String)>,
+    /// The proxies that the variables name (`http_proxy` and so on).
+    pub proxies: HostProxies,
     /// `MACHINE_DRIVER`.
     pub driver: Option<String>,
     /// `GENERIC_IP_ADDRESS`, `GENERIC_SSH_USER`, `GENERIC_SSH_PORT`, `GENERIC_SSH_KEY`, `GENERIC_ENGINE_PORT`, as
@@ -107,9 +149,13 @@ impl Environment {
             docker_config,
             docker_host: variable("DOCKER_HOST"),
             current: current_folder(),
+
+            docker_context: variable("DOCKER_CONTEXT"),
+            default_sockets: default_sockets(home.as_deref()),
             path: env::var_os("PATH"),
             program_files: path_variable("ProgramFiles"),
             qemu: path_variable("MACHINE_QEMU"),
+            proxies: HostProxies::read(no_proxy.as_ref().map(|(_, value)| value.clone())),
             no_proxy,
             driver: variable("MACHINE_DRIVER"),
             generic: ["IP_ADDRESS", "SSH_USER", "SSH_PORT", "SSH_KEY", "ENGINE_PORT"]
@@ -203,6 +249,24 @@ fn path_variable(name: &str) -> Option<PathBuf> {
         return Some(path);
     }
     Some(std::path::absolute(&path).unwrap_or(path))
+}
+
+/// Where programs look for Docker's own socket. Debug builds may be told another place, for the tests.
+fn default_sockets(home: Option<&Path>) -> Vec<PathBuf> {
+    if cfg!(debug_assertions)
+        && let Some(place) = path_variable("MACHINE_TEST_DEFAULT_SOCKET")
+    {
+        return vec![place];
+    }
+    if cfg!(windows) {
+        return vec![PathBuf::from(r"\\.\pipe\docker_engine")];
+    }
+    let mut places = vec![PathBuf::from("/var/run/docker.sock")];
+    if cfg!(target_os = "macos") {
+        // Docker Desktop's own, where the other one needs root.
+        places.extend(home.map(|home| home.join(".docker/run/docker.sock")));
+    }
+    places
 }
 
 /// A folder for sockets: short, because a socket's path has 104 bytes on macOS and 108 on Linux, and one per store, so that

@@ -161,7 +161,11 @@ impl App {
             return (row, None);
         }
         row.url = seen.endpoints.map(|endpoints| format!("tcp://{}", endpoints.engine));
-        row.active = row.url.is_some() && row.url.as_deref() == self.environment.docker_host.as_deref();
+        row.active = row.url.is_some()
+            && self.environment.docker_host.as_deref().is_some_and(|host| {
+                let socket = || self.engine_socket(&record).ok().flatten().is_some_and(|socket| socket.url() == host);
+                row.url.as_deref() == Some(host) || socket()
+            });
         let running = (seen.state == MachineState::Running).then_some(seen.endpoints).flatten();
         (row, running.map(|endpoints| (record, endpoints)))
     }

@@ -1,4 +1,4 @@
-//! start, stop, restart, kill.
+//! start, stop, restart, suspend, pause, resume, kill.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl App {
         let dir = self.store.folder(name);
         let machine = MachineRef { record: &record, dir: &dir };
         let seen = driver.observe(machine).await;
-        let running = matches!(seen.state, MachineState::Running | MachineState::Paused);
+        let running = seen.state == MachineState::Running;
         // One that was started elsewhere may have another address than the one that is known here, or this computer another
         // than the one that is let in.
         let reached = match seen.endpoints {
@@ -108,6 +108,58 @@ impl App {
             self.end(record, Some(deadline), reporter).await?;
         }
         self.start_locked(self.store.load(name)?, wait, reporter).await
+    }
+
+    /// Halts the CPUs of a machine; its memory stays where it is.
+    ///
+    /// # Errors
+    /// One that does not run, or is paused already; or why it cannot be paused.
+    pub async fn pause(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+        let _lock = self.lock(name, reporter).await?;
+        let record = self.complete_record(name)?;
+        let driver = self.driver(&record.driver)?;
+        match self.look(&*driver, &record).await {
+            MachineState::Running => {}
+            MachineState::Paused => return Err(Error::other(format!("Machine \"{name}\" is already paused."))),
+            _ => return Err(Self::not_running(name)),
+        }
+        let dir = self.store.folder(name);
+        let record = Mutex::new(record);
+        let journal = self.journal(&record, reporter);
+        let snapshot = journal.snapshot();
+        reporter.stage("pause", format!("Pausing {name}"));
+        driver
+            .pause(journal.work(&snapshot, &dir))
+            .await
+            .map_err(|error| error.within(format!("machine {:?} was not paused", name.as_str())))
+    }
+
+    /// Lets a paused machine go on.
+    ///
+    /// # Errors
+    /// One that is not paused, or why it cannot go on.
+    pub async fn resume(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
+        let _lock = self.lock(name, reporter).await?;
+        let record = self.complete_record(name)?;
+        let driver = self.driver(&record.driver)?;
+        match self.look(&*driver, &record).await {
+            MachineState::Paused => {}
+            MachineState::Running => return Err(Error::other(format!("Machine \"{name}\" is already running."))),
+            MachineState::Saved => {
+                return Err(Error::other(format!("Machine \"{name}\" is suspended."))
+                    .hint(format!("`machine start {name}` goes on")));
+            }
+            _ => return Err(Self::not_running(name)),
+        }
+        let dir = self.store.folder(name);
+        let record = Mutex::new(record);
+        let journal = self.journal(&record, reporter);
+        let snapshot = journal.snapshot();
+        reporter.stage("resume", format!("Resuming {name}"));
+        driver
+            .resume(journal.work(&snapshot, &dir))
+            .await
+            .map_err(|error| error.within(format!("machine {:?} was not resumed", name.as_str())))
     }
 
     /// Saves the memory of a machine and turns it off; its next start goes on where it was.
@@ -206,6 +258,11 @@ impl App {
             (MachineState::Running, Some(endpoints))
                 if is_reached(&*driver, MachineRef { record: &record, dir: &dir }, endpoints).await =>
             {
+                endpoints
+            }
+            (MachineState::Paused, Some(endpoints)) => {
+                reporter.stage("resume", format!("Resuming {name}"));
+                driver.resume(journal.work(&record, &dir)).await?;
                 endpoints
             }
             _ => {

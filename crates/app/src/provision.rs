@@ -47,6 +47,8 @@ pub struct EngineChanges {
     pub storage_driver: Option<String>,
     /// The daemon's environment.
     pub env: Option<Vec<(String, String)>>,
+    /// Its proxies become this computer's, as they are now.
+    pub proxy_from_host: bool,
     /// Networks to take from.
     pub address_pools: Option<Vec<String>>,
     /// More accounts that may use the engine.
@@ -67,6 +69,7 @@ impl EngineChanges {
             && storage_driver.is_none()
             && env.is_none()
             && registry_authorities.is_none()
+            && !self.proxy_from_host
     }
 
     /// The settings with these changes.
@@ -174,7 +177,11 @@ impl App {
     pub async fn set_engine(&self, name: &MachineName, changes: EngineChanges, reporter: &Reporter) -> Result<bool> {
         let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
-        let engine = changes.applied_to(record.spec.engine.clone());
+        let proxy_from_host = changes.proxy_from_host;
+        let mut engine = changes.applied_to(record.spec.engine.clone());
+        if proxy_from_host {
+            engine.env = self.with_proxies(engine.env, &record.driver, &record.spec.options)?;
+        }
         machine_engine::daemon_json(&engine, &record.driver)?;
         machine_engine::engine_environment(&engine)?;
         let over_ssh = self.is_provisioned_over_ssh(&record)?;

@@ -61,6 +61,7 @@ impl App {
             Ok(()) => {}
         }
         self.remove_context(name, reporter);
+        self.give_back_default_sockets_of(&snapshot, reporter);
         self.store.remove_folder(name)
     }
 }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use machine_core::{MachineName, Result, SshTarget};
-use machine_ssh::{Attach, Session, Tty, command_line, terminal};
+use machine_ssh::{Attach, ConnectFailure, Session, Tty, command_line, terminal};
 
 use crate::app::App;
 
@@ -47,7 +47,13 @@ impl App {
     /// A machine that does not run, a host key that is not the pinned one, a connection that is lost.
     pub fn ssh(&self, name: &MachineName, request: SshRequest<'_>) -> Result<i32> {
         let target = self.ssh_target(name)?;
-        let mut session = Session::connect_when_up(&target, CONNECT_LIMIT, |_| ControlFlow::Continue(()))?;
+        let connected = Session::connect_when_up(&target, CONNECT_LIMIT, |_| ControlFlow::Continue(()));
+        let mut session = connected.map_err(|error| match error.failure {
+            ConnectFailure::TimedOut => {
+                error.error.hint(format!("if it is paused, `machine resume {name}` lets it go on"))
+            }
+            _ => error.error,
+        })?;
         let command = command_line(&request.words);
         let at_terminal = terminal::is_interactive();
         let wants_tty = request.tty.unwrap_or(command.is_none() && at_terminal);

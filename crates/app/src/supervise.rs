@@ -28,12 +28,15 @@ impl App {
             .enable_all()
             .build()
             .map_err(|e| machine_core::Error::other("cannot start the runtime").because(e))?;
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             tokio::select! {
                 ended = machine_qemu::supervise(config) => ended,
                 () = self.keep_certificates_fresh(name) => Ok(()),
             }
-        })
+        });
+        // What still waits for an answer of the guest, on threads that may block, ends with this process.
+        runtime.shutdown_background();
+        ended
     }
 
     /// What a fresh machine of our own image needs to go on from a warm state; none where that cannot be composed: it boots.

@@ -1,7 +1,8 @@
 //! The parts of the bridge, and what they have in common.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use machine_core::{Endpoints, Error, GuestNetwork, Publish, Result, SharedFolder, SshTarget};
 use machine_docker::{ContainerSummary, EngineTarget};
@@ -9,11 +10,15 @@ use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 
+use crate::clock::Clock;
+use crate::engine_way::EngineWay;
 use crate::follow::follow;
 use crate::guest_shell::GuestShell;
+use crate::names::{GuestNetworkRules, keep_names, keep_rules};
 use crate::ports::{PortRow, Ports};
 use crate::question::{Answer, Question};
 use crate::share::{Rows, Shares, Unshared};
+use crate::socket::{Listener, Spare, serve};
 
 /// What the bridge of one machine is given. Certificates are renewed while it runs: they are read when they are needed.
 #[derive(Clone)]
@@ -28,6 +33,10 @@ pub struct BridgeConfig {
     pub publish: Publish,
     /// The folders that it sees.
     pub shares: Vec<SharedFolder>,
+    /// Where the Docker socket is to be: a Unix socket's path, or a named pipe's.
+    pub socket: PathBuf,
+    /// Whether the guest and its containers reach this computer.
+    pub host_access: bool,
 }
 
 /// Where events go.
@@ -43,6 +52,17 @@ pub struct Bridge {
     shares: watch::Sender<Vec<SharedFolder>>,
     share_rows: Arc<Rows>,
     unshared: Unshared,
+    /// The guest stands still.
+    paused: watch::Sender<bool>,
+    running: Mutex<Option<Running>>,
+    /// What does not work of it, for the user.
+    trouble: Mutex<Vec<String>>,
+}
+
+/// What is told when the guest goes on.
+struct Running {
+    clock: Arc<Clock>,
+    engine: Arc<Spare>,
 }
 
 impl Bridge {
@@ -51,7 +71,16 @@ impl Bridge {
         let (shares, known) = watch::channel(config.shares.clone());
         let share_rows = Arc::new(Rows::default());
         share_rows.expect(&config.shares);
-        Self { config, ports: Arc::default(), shares, share_rows, unshared: Unshared::new(known) }
+        Self {
+            config,
+            ports: Arc::default(),
+            shares,
+            share_rows,
+            unshared: Unshared::new(known),
+            paused: watch::Sender::new(false),
+            running: Mutex::new(None),
+            trouble: Mutex::default(),
+        }
     }
 
     /// Bridges until it is dropped. What the machine's log should know is told to `events`, each with a name and an object.
@@ -59,23 +88,66 @@ impl Bridge {
         let (told, containers) = watch::channel(None);
         let shell = GuestShell::new(self.config.ssh.clone(), endpoints);
         let unshared = self.unshared.telling(events.clone());
-        let ports = Ports::new(network, shell, self.config.publish, self.ports.clone(), events);
+        let ports = Ports::new(network, shell.clone(), self.config.publish, self.ports.clone(), events);
         let shares = Shares::new(self.config.clone(), endpoints, self.shares.subscribe(), Arc::clone(&self.share_rows));
+        let (target, address) = (Arc::clone(&self.config.engine), endpoints.engine);
+        let way = Arc::new(EngineWay::new(move || target(address)));
+        let clock = Arc::new(Clock::new(Arc::clone(&way), shell.clone(), self.paused.subscribe()));
+        let engine = Arc::new(Spare::new(way, self.config.machine.clone(), self.paused.subscribe()));
+        *lock(&self.running) = Some(Running { clock: Arc::clone(&clock), engine: Arc::clone(&engine) });
         tokio::join!(
             follow(&self.config, endpoints.engine, &told, Some(&unshared)),
             ports.run(containers),
             shares.run(),
+            self.serve_socket(engine),
+            self.keep_names(shell, clock.came_back()),
+            clock.keep(),
         );
     }
 
+    async fn serve_socket(&self, engine: Arc<Spare>) {
+        match Listener::bind(&self.config.socket) {
+            Ok(listener) => {
+                tokio::join!(serve(listener, Arc::clone(&engine)), engine.keep());
+            }
+            Err(error) => self.complain(&error),
+        }
+    }
+
+    async fn keep_names(&self, shell: GuestShell, came_back: watch::Receiver<u64>) {
+        if !self.config.host_access {
+            return keep_rules(GuestNetworkRules::NoHostAccess, shell, came_back).await;
+        }
+        if let Err(error) = keep_names(shell, came_back).await {
+            self.complain(&error);
+        }
+    }
+
+    fn complain(&self, error: &Error) {
+        tracing::warn!(machine = self.config.machine, %error, "a part of the bridge does not work");
+        lock(&self.trouble).push(error.to_string());
+    }
+
+    /// The guest stands still.
+    pub fn paused(&self) {
+        self.paused.send_replace(true);
+    }
+
     /// The guest goes on after it stood still.
-    pub fn resumed(&self) {}
+    pub fn resumed(&self) {
+        self.paused.send_replace(false);
+        if let Some(running) = &*lock(&self.running) {
+            running.engine.discard();
+            running.clock.look_now();
+        }
+    }
 
     /// What the user should know now.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> = self.port_rows().iter().filter_map(PortRow::warning).collect();
         warnings.extend(self.share_rows.all().iter().flat_map(crate::share::ShareRow::warnings));
         warnings.extend(self.unshared.warnings(&self.config.machine));
+        warnings.extend(lock(&self.trouble).iter().cloned());
         warnings
     }
 
@@ -97,6 +169,10 @@ impl Bridge {
                 self.shares.send_replace(shares);
                 self.shares()
             }
+            Question::Clock => {
+                let report = lock(&self.running).as_ref().map(|running| running.clock.report());
+                Answer::Clock { clock: report.unwrap_or_default() }
+            }
         };
         serde_json::to_value(answer).map_err(|error| Error::other("cannot write an answer").because(error))
     }
@@ -106,6 +182,10 @@ impl Bridge {
     }
 
     fn port_rows(&self) -> Vec<PortRow> {
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.ports).clone()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,6 +3,7 @@
 use machine_core::SharedFolder;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::ClockReport;
 use crate::ports::PortRow;
 use crate::share::ShareRow;
 
@@ -19,6 +20,8 @@ pub enum Question {
         /// All of them.
         shares: Vec<SharedFolder>,
     },
+    /// How the guest's clock goes.
+    Clock,
 }
 
 /// Its answer.
@@ -36,5 +39,10 @@ pub enum Answer {
         shares: Vec<ShareRow>,
         /// What the user should know besides.
         warnings: Vec<String>,
+    },
+    /// To [`Question::Clock`].
+    Clock {
+        /// What is known of it.
+        clock: ClockReport,
     },
 }

@@ -1,6 +1,6 @@
 //! What provides a machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -51,6 +51,8 @@ pub struct Capabilities {
     pub local: bool,
     /// It is made from an image of the store, which may bring an engine; others get theirs over SSH.
     pub images: bool,
+    /// It can be paused: its CPUs halt, its memory stays where it is.
+    pub pause: bool,
     /// It exists already, with keys of its own: the user says which, and confirms its host key.
     pub adopted: bool,
     /// Its first host key was handed to it where others may read it too: it gets another over the first connection.
@@ -103,6 +105,25 @@ pub trait Driver: Send + Sync {
             .hint(format!("`machine stop {name}` shuts it down")))
     }
 
+    /// Halts its CPUs; its memory stays where it is.
+    ///
+    /// # Errors
+    /// Why it cannot be paused; the machine then goes on.
+    async fn pause(&self, work: Work<'_>) -> Result<()> {
+        let name = &work.machine.record.name;
+        Err(Error::other(format!("the driver {:?} cannot pause a machine", self.name()))
+            .hint(format!("`machine stop {name}` shuts it down")))
+    }
+
+    /// Lets the CPUs of a paused machine go on.
+    ///
+    /// # Errors
+    /// Why they cannot.
+    async fn resume(&self, work: Work<'_>) -> Result<()> {
+        let _ = work;
+        Err(Error::other(format!("the driver {:?} cannot pause a machine, nor let it go on", self.name())))
+    }
+
     /// Gives a machine that is off the system of another image; its data stay. Saves its state by the checkpoint itself. After a
     /// crash, it is called again or a start carries on.
     ///
@@ -139,6 +160,12 @@ pub trait Driver: Send + Sync {
     /// Where the machine is reached, by local facts alone and in well under a millisecond; `None` when it is off as far as
     /// this computer knows.
     fn endpoints(&self, machine: MachineRef<'_>) -> Option<Endpoints>;
+
+    /// The socket or pipe of this computer that speaks plain Docker API for the machine, by local facts alone: where it is
+    /// while the machine runs; `None` where there is none.
+    fn engine_socket(&self, _machine: MachineRef<'_>) -> Option<PathBuf> {
+        None
+    }
 
     /// How to log in at `endpoints`.
     fn ssh_target(&self, machine: MachineRef<'_>, endpoints: Endpoints) -> SshTarget;

@@ -16,6 +16,10 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::engine::EngineTarget;
+use crate::failure::{EngineError, EngineFailure};
 
 /// TLS that trusts the certificates of `ca` and nothing else, and shows the client certificate.
 pub(crate) fn tls(ca: &[u8], certificate: &[u8], key: &[u8]) -> Result<ClientConfig> {
@@ -64,6 +68,27 @@ impl<B> Sends for hyper::Request<B> {
 }
 
 impl Way {
+    /// The way to `target`; nothing is sent.
+    pub(crate) fn to(target: &EngineTarget) -> Result<Self, EngineError> {
+        let EngineTarget { address, server_name, ca_pem, client_cert_pem, client_key_pem, .. } = target;
+        let peer = target.peer();
+        let local = |error: Error| EngineError {
+            failure: EngineFailure::Local,
+            error: error.within(format!("cannot prepare TLS to {peer}")),
+        };
+        let name = ServerName::try_from(server_name.clone())
+            .map_err(|error| local(Error::other(format!("{server_name:?} is no name of a server")).because(error)))?;
+        let tls = tls(ca_pem.as_bytes(), client_cert_pem.as_bytes(), client_key_pem.as_bytes()).map_err(local)?;
+        Ok(Self { address: *address, name, tls: Arc::new(tls), rest: Arc::default() })
+    }
+
+    /// A new connection, its handshake done.
+    pub(crate) async fn open(&self) -> io::Result<TlsStream<TcpStream>> {
+        let socket = TcpStream::connect(self.address).await?;
+        socket.set_nodelay(true)?;
+        TlsConnector::from(Arc::clone(&self.tls)).connect(self.name.clone(), socket).await
+    }
+
     pub(crate) async fn send(self, mut request: BollardRequest) -> Result<Response<Incoming>, bollard::errors::Error> {
         let host = HeaderValue::from_str(&self.name.to_str()).map_err(io::Error::other)?;
         request.headers_mut().insert(HOST, host);
@@ -93,9 +118,7 @@ impl Way {
     }
 
     async fn connect(&self) -> Result<Sender, bollard::errors::Error> {
-        let socket = TcpStream::connect(self.address).await?;
-        socket.set_nodelay(true)?;
-        let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(self.name.clone(), socket).await?;
+        let stream = self.open().await?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
             if let Err(error) = connection.await {

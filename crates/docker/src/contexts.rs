@@ -24,14 +24,22 @@ pub struct EngineContext {
     pub name: String,
     /// A line for `docker context ls`.
     pub description: String,
-    /// The engine's address, as `tcp://127.0.0.1:2376`.
+    /// The engine's address, as `tcp://127.0.0.1:2376`, `unix:///run/docker.sock` or `npipe:////./pipe/docker`.
     pub host: String,
-    /// The authority's certificate, PEM.
-    pub ca_pem: String,
-    /// The client certificate, PEM.
-    pub cert_pem: String,
-    /// Its key, PEM.
-    pub key_pem: String,
+    /// By what it is known and we are known to it; none for a socket of this computer. (The `docker` command would speak TLS
+    /// to a socket, too.)
+    pub tls: Option<ContextTls>,
+}
+
+/// The files of mutual TLS, PEM.
+#[derive(Clone)]
+pub struct ContextTls {
+    /// The authority's certificate.
+    pub ca: String,
+    /// The client certificate.
+    pub cert: String,
+    /// Its key.
+    pub key: String,
 }
 
 impl std::fmt::Debug for EngineContext {
@@ -67,12 +75,16 @@ impl Contexts {
         check_name(&context.name)?;
         let _lock = lock(&self.folder)?;
         self.refuse_others(&context.name, "cannot write")?;
-        let tls = self.tls(&context.name).join("docker");
-        make_private_folder(&tls)?;
         // The keys first: a context that can be seen can be used.
-        for (file, pem) in [("ca.pem", &context.ca_pem), ("cert.pem", &context.cert_pem), ("key.pem", &context.key_pem)]
-        {
-            write_whole(&tls.join(file), pem.as_bytes(), PRIVATE)?;
+        match &context.tls {
+            Some(ContextTls { ca, cert, key }) => {
+                let folder = self.tls(&context.name).join("docker");
+                make_private_folder(&folder)?;
+                for (file, pem) in [("ca.pem", ca), ("cert.pem", cert), ("key.pem", key)] {
+                    write_whole(&folder.join(file), pem.as_bytes(), PRIVATE)?;
+                }
+            }
+            None => remove_folder(&self.tls(&context.name))?,
         }
         let meta = self.meta(&context.name);
         make_private_folder(&meta)?;
@@ -214,9 +226,7 @@ mod tests {
             name: "dev".into(),
             description: "machine dev".into(),
             host: "tcp://127.0.0.1:2376".into(),
-            ca_pem: String::new(),
-            cert_pem: String::new(),
-            key_pem: String::new(),
+            tls: None,
         };
         insta::assert_json_snapshot!(meta_json(&context, "store-1"), @r#"
         {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::{ContainerSummary, SystemInfo, SystemVersion};
@@ -10,13 +9,12 @@ use bollard::query_parameters::ListContainersOptionsBuilder;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
 use jiff::Timestamp;
 use machine_core::{Error, Result};
-use rustls_pki_types::ServerName;
 
-use crate::connect::{Way, tls};
+use crate::connect::Way;
 use crate::failure::{EngineError, EngineFailure, explain, timed_out};
 
 /// How to reach an engine and by what to know it.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct EngineTarget {
     /// The machine's name, for messages.
     pub machine: String,
@@ -32,6 +30,13 @@ pub struct EngineTarget {
     pub client_key_pem: String,
     /// The limit of one call, from connecting to the last byte of the answer.
     pub timeout: Duration,
+}
+
+impl EngineTarget {
+    /// The engine in messages: `machine "dev" (127.0.0.1:2376)`.
+    pub(crate) fn peer(&self) -> String {
+        format!("machine {:?} ({})", self.machine, self.address)
+    }
 }
 
 impl fmt::Debug for EngineTarget {
@@ -58,16 +63,9 @@ impl Engine {
     /// # Errors
     /// Certificates, a key or a name that cannot be used ([`EngineFailure::Local`]).
     pub fn connect(target: &EngineTarget) -> Result<Self, EngineError> {
-        let EngineTarget { machine, address, server_name, ca_pem, client_cert_pem, client_key_pem, timeout } = target;
-        let peer = format!("machine {machine:?} ({address})");
-        let local = |error: Error| EngineError {
-            failure: EngineFailure::Local,
-            error: error.within(format!("cannot prepare TLS to {peer}")),
-        };
-        let name = ServerName::try_from(server_name.clone())
-            .map_err(|error| local(Error::other(format!("{server_name:?} is no name of a server")).because(error)))?;
-        let tls = tls(ca_pem.as_bytes(), client_cert_pem.as_bytes(), client_key_pem.as_bytes()).map_err(local)?;
-        let way = Way { address: *address, name, tls: Arc::new(tls), rest: Arc::default() };
+        let EngineTarget { timeout, .. } = target;
+        let peer = target.peer();
+        let way = Way::to(target)?;
         let transport = move |request: BollardRequest| way.clone().send(request);
         // Its own limit is in whole seconds and ends with the headers; ours surrounds the call. Paths carry no version:
         // an engine of any age answers in its own.
@@ -78,7 +76,10 @@ impl Engine {
             whole_seconds,
             API_DEFAULT_VERSION,
         )
-        .map_err(|error| local(Error::other("the API client refuses").because(error)))?;
+        .map_err(|error| EngineError {
+            failure: EngineFailure::Local,
+            error: Error::other(format!("the API client refuses {peer}")).because(error),
+        })?;
         Ok(Self { docker, peer, timeout: *timeout })
     }
 

@@ -99,7 +99,7 @@ pub(crate) fn timed_out(peer: &str) -> EngineError {
 }
 
 /// Finds the deepest known cause and names it.
-fn judge(peer: &str, error: impl StdError + Send + Sync + 'static) -> EngineError {
+pub(crate) fn judge(peer: &str, error: impl StdError + Send + Sync + 'static) -> EngineError {
     let (failure, what, hints): (EngineFailure, String, &[&str]) = if let Some(tls) = find::<rustls::Error>(&error) {
         of_tls(tls)
     } else if let Some(socket) = find::<io::Error>(&error) {

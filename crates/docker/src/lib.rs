@@ -2,16 +2,20 @@
 //!
 //! A machine's engine is trusted by the certificate authority of its store and by nothing else.
 
+mod clock;
 mod connect;
 mod containers;
 mod context_files;
 mod contexts;
 mod current_context;
+mod dialer;
 mod engine;
 mod failure;
 
+pub use clock::EngineClock;
 pub use containers::{BindMounts, ContainerChange, ContainerEvents, ContainerId, ContainerOutput, ContainerVerb};
-pub use contexts::{Contexts, EngineContext, context_name};
+pub use contexts::{ContextTls, Contexts, EngineContext, context_name};
+pub use dialer::{EngineDialer, EngineStream};
 pub use engine::{Engine, EngineTarget, engine_time};
 pub use failure::{EngineError, EngineFailure};
 

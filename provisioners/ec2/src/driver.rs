@@ -246,6 +246,7 @@ impl Driver for Ec2Driver {
             images: false,
             adopted: false,
             handed_host_key: true,
+            pause: false,
         }
     }
 

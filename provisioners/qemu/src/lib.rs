@@ -37,7 +37,7 @@ pub use qemu_command::install_hint;
 pub use verdict::{Decision, Exit, FirstSeconds, Verdict, VerdictKey, Verdicts, watch};
 
 pub use disk::{DiskInfo, DiskTool};
-pub use driver::{Launcher, QemuConfig, QemuDriver, Range, SizeBounds, size_bounds};
+pub use driver::{Launcher, QemuConfig, QemuDriver, Range, SizeBounds, host_access, size_bounds};
 pub use free_space::free_space;
 pub use last_exit::LastExit;
 pub use machine_files::MachineFiles;

@@ -108,6 +108,15 @@ impl MachineFiles {
         }
     }
 
+    /// The Docker socket: plain API of the machine's engine; a named pipe on Windows.
+    pub fn docker_socket(&self) -> PathBuf {
+        if cfg!(windows) {
+            PathBuf::from(format!(r"\\.\pipe\machine-{}-docker", self.token))
+        } else {
+            self.runtime.join("docker.sock")
+        }
+    }
+
     /// The files that QEMU opens.
     pub fn for_qemu(&self) -> MachinePaths {
         MachinePaths {
@@ -160,7 +169,7 @@ impl MachineFiles {
     pub fn remove_runtime(&self) -> Result<()> {
         let mut sockets = vec![self.qmp_socket(), self.channel_socket()];
         if !cfg!(windows) {
-            sockets.push(self.control_socket());
+            sockets.extend([self.control_socket(), self.docker_socket()]);
         }
         for socket in sockets {
             gone(std::fs::remove_file(&socket)).context(|| format!("cannot remove the socket {}", socket.display()))?;
@@ -175,7 +184,7 @@ impl MachineFiles {
 /// # Errors
 /// With the length that there is too much.
 pub(crate) fn check_socket_length(runtime_dir: &Path) -> Result<()> {
-    let longest = MachineFiles::new(Path::new(""), runtime_dir, "0123456789ab").runtime().join("control");
+    let longest = MachineFiles::new(Path::new(""), runtime_dir, "0123456789ab").runtime().join("docker.sock");
     let length = longest.as_os_str().len();
     if length <= LONGEST_SOCKET {
         return Ok(());
@@ -236,7 +245,7 @@ mod tests {
     fn a_folder_that_is_too_long_for_sockets_is_refused_with_the_numbers() {
         check_socket_length(Path::new("/run/user/1000/machine")).unwrap();
         let error = check_socket_length(Path::new(&format!("/{}", "x".repeat(100)))).unwrap_err();
-        assert!(error.to_string().contains("would have 122 bytes"), "{error}");
+        assert!(error.to_string().contains("would have 126 bytes"), "{error}");
     }
 
     #[cfg(unix)]

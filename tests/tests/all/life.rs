@@ -230,8 +230,8 @@ fn a_port_that_somebody_took_meanwhile_is_replaced_with_a_word() {
     let port = taken.local_addr().unwrap().port().to_string();
     let row = &scene.run("ls --format json").ok().json()[0];
     assert!(row["warnings"].to_string().contains(&port), "{row}");
-    let context = scene.shell("sh", "docker context inspect dev --format '{{.Endpoints.docker.Host}}'").run();
-    assert_eq!(context.ok().line(), now, "the context follows");
+    let version = scene.shell("sh", "docker --context dev version --format '{{.Server.Version}}'").run();
+    assert_eq!(version.ok().line(), "26.1.5", "the context leads there all the same");
 }
 
 #[test]

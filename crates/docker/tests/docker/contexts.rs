@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::Command;
 
 use machine_core::Code;
-use machine_docker::{Contexts, EngineContext};
+use machine_docker::{ContextTls, Contexts, EngineContext};
 use serde_json::Value;
 
 use crate::authority::Authority;
@@ -14,9 +14,7 @@ fn context(name: &str, host: &str) -> EngineContext {
         name: name.into(),
         description: format!("machine {name}"),
         host: host.into(),
-        ca_pem: store.pem(),
-        cert_pem: client.cert,
-        key_pem: client.key,
+        tls: Some(ContextTls { ca: store.pem(), cert: client.cert, key: client.key }),
     }
 }
 
@@ -55,10 +53,14 @@ fn the_docker_command_lists_inspects_and_exports_a_context_of_ours() {
     let exported = dir.path().join("dev.tar");
     docker(&folder, &["context", "export", "dev", exported.to_str().unwrap()]);
     let bytes = std::fs::read(&exported).unwrap();
-    let key = dev.key_pem.as_bytes();
+    let key = dev.tls.as_ref().unwrap().key.as_bytes();
     assert!(bytes.windows(key.len()).any(|part| part == key), "the key is in the export");
 
-    // A new address replaces the old one, and Docker's own changes keep our mark.
+    // A new address replaces the old one, a socket has no keys, and Docker's own changes keep our mark.
+    contexts.write(&EngineContext { tls: None, ..context("dev", "unix:///run/dev.sock") }).unwrap();
+    let inspected: Value = serde_json::from_str(&docker(&folder, &["context", "inspect", "dev"])).unwrap();
+    assert_eq!(inspected[0]["Endpoints"]["docker"]["Host"], "unix:///run/dev.sock");
+    assert_eq!(inspected[0]["TLSMaterial"], serde_json::json!({}));
     contexts.write(&context("dev", "tcp://127.0.0.1:40002")).unwrap();
     assert!(docker(&folder, &["context", "inspect", "dev"]).contains("40002"));
     docker(&folder, &["context", "update", "dev", "--description", "mine"]);

@@ -30,6 +30,17 @@ pub(crate) enum Command {
     Kill,
     /// Memory saved, and the end.
     Suspend,
+    /// Its CPUs halted.
+    Pause,
+    /// Its CPUs going on.
+    Resume,
+}
+
+impl Command {
+    /// Whether it ends the machine, whatever state that is in. The others are for one that runs or is paused.
+    pub(crate) fn ends(self) -> bool {
+        matches!(self, Self::Stop { .. } | Self::Kill)
+    }
 }
 
 /// What the supervisor shows to its clients.
@@ -39,7 +50,7 @@ pub(crate) struct Board {
     pub(crate) status: Status,
     /// How it ended, once it has: the last reply to everybody.
     pub(crate) end: Option<Reply>,
-    /// Why the machine could not be suspended and goes on, each time it was so.
+    /// Why the machine could not be suspended, paused or resumed and goes on as it was, each time it was so.
     pub(crate) setbacks: Vec<Reply>,
 }
 
@@ -180,7 +191,6 @@ async fn converse(stream: Stream, shared: Shared) {
 
 async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Result<Reply> {
     let mut notices = shared.notices.subscribe();
-    let (wait_running, suspending) = (call == Call::WaitRunning, call == Call::Suspend);
     let command = match call {
         Call::Status => {
             let mut status = shared.board.borrow().status.clone();
@@ -192,10 +202,20 @@ async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Res
         Call::Stop { deadline_ms } => Some(Command::Stop { deadline: Duration::from_millis(deadline_ms) }),
         Call::Kill => Some(Command::Kill),
         Call::Suspend => Some(Command::Suspend),
+        Call::Pause => Some(Command::Pause),
+        Call::Resume => Some(Command::Resume),
+    };
+    let may_fail = command.is_some_and(|command| !command.ends());
+    // What ends a machine is awaited to its end.
+    let awaited: &[RunState] = match command {
+        None => &[RunState::Running, RunState::Paused],
+        Some(Command::Pause) => &[RunState::Paused],
+        Some(Command::Resume) => &[RunState::Running],
+        Some(Command::Stop { .. } | Command::Kill | Command::Suspend) => &[],
     };
     let setbacks = shared.board.borrow().setbacks.len();
     let runs = matches!(shared.board.borrow().status.state, RunState::Running | RunState::Paused);
-    if suspending && !runs {
+    if may_fail && !runs {
         let message = "it is still starting, or ending already".to_owned();
         return Ok(Reply::Failed { message, hints: Vec::new() });
     }
@@ -207,10 +227,8 @@ async fn answer(call: Call, mut shared: Shared, stream: &Stream) -> std::io::Res
         let board = shared.board.borrow_and_update().clone();
         let over = match board.end {
             Some(end) => Some(end),
-            None if suspending && board.setbacks.len() > setbacks => board.setbacks.last().cloned(),
-            None if wait_running && matches!(board.status.state, RunState::Running | RunState::Paused) => {
-                Some(Reply::Status(board.status))
-            }
+            None if may_fail && board.setbacks.len() > setbacks => board.setbacks.last().cloned(),
+            None if awaited.contains(&board.status.state) => Some(Reply::Status(board.status)),
             None => None,
         };
         if let Some(last) = over {

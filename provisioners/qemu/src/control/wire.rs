@@ -38,6 +38,10 @@ pub enum Call {
     Kill,
     /// Memory saved, and the end; then [`Reply::Ended`]. The machine goes on when that fails.
     Suspend,
+    /// Its CPUs halted; then [`Reply::Status`].
+    Pause,
+    /// Its CPUs going on; then [`Reply::Status`].
+    Resume,
     /// A question for what runs beside the machine; then [`Reply::Answer`].
     Ask {
         /// In that one's own words.

@@ -9,4 +9,5 @@ mod state;
 mod usage;
 
 pub use bounds::{Range, SizeBounds, size_bounds};
+pub use options::host_access;
 pub use provider::{Launcher, QemuConfig, QemuDriver};

@@ -16,6 +16,16 @@ pub(crate) struct QemuOptions {
     pub(crate) arguments: Vec<String>,
     /// Whether its first start may go on from a warm state; yes when nothing is said.
     pub(crate) warm: Option<bool>,
+    /// Whether the guest and its containers reach this computer; yes when nothing is said.
+    host_access: Option<bool>,
+}
+
+/// Whether the guest of a machine with `spec`, and its containers, reach this computer.
+///
+/// # Errors
+/// [`Code::Usage`] for settings that cannot be understood.
+pub fn host_access(spec: &MachineSpec) -> Result<bool> {
+    Ok(QemuOptions::of(spec)?.host_access != Some(false))
 }
 
 impl QemuOptions {
@@ -27,7 +37,7 @@ impl QemuOptions {
         Self::deserialize(Value::Object(spec.options.clone())).map_err(|error| {
             Error::new(Code::Usage, "a setting of the driver \"qemu\" is wrong")
                 .because(error)
-                .hint("it knows \"accelerator\" (auto, kvm, hvf, whpx, tcg), \"arguments\" (a list of texts) and \"warm\" (true, false)")
+                .hint("it knows \"accelerator\" (auto, kvm, hvf, whpx, tcg), \"arguments\" (a list of texts), \"warm\" and \"host_access\" (true, false)")
         })
     }
 
@@ -71,6 +81,9 @@ mod tests {
         assert_eq!(options.accelerator().unwrap(), AcceleratorChoice::Only(Accelerator::Tcg));
         assert_eq!(options.arguments, ["-s"]);
         assert_eq!(QemuOptions::of(&spec(&json!({}))).unwrap().accelerator().unwrap(), AcceleratorChoice::Auto);
+        assert!(
+            host_access(&spec(&json!({}))).unwrap() && !host_access(&spec(&json!({"host_access": false}))).unwrap()
+        );
         for wrong in [json!({"acelerator": "tcg"}), json!({"arguments": "-s"})] {
             assert_eq!(QemuOptions::of(&spec(&wrong)).unwrap_err().code(), Code::Usage);
         }

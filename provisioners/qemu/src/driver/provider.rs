@@ -42,6 +42,8 @@ const LISTEN: Duration = Duration::from_secs(15);
 const RUNNING: Duration = Duration::from_secs(600);
 /// How long a machine may take to be suspended: some GiB on a slow disk.
 const SUSPEND: Duration = Duration::from_secs(300);
+/// How long QEMU may take to halt the guest's CPUs or to let them go on.
+const CPUS: Duration = Duration::from_secs(30);
 /// How long a supervisor may take to say how its machine is.
 const STATUS: Duration = Duration::from_millis(500);
 /// What a stop may take beyond its deadline: `quit`, then SIGKILL.
@@ -145,6 +147,16 @@ impl QemuDriver {
         }
     }
 
+    /// Where the Docker socket of `machine` is while it runs.
+    ///
+    /// # Errors
+    /// For a machine that has no disks yet.
+    pub fn docker_socket(&self, machine: MachineRef<'_>) -> Result<PathBuf> {
+        let token = DriverState::required(machine.record)?.token;
+        let runtime = sockets_of(machine.dir, &self.config.runtime, &token);
+        Ok(MachineFiles::new(machine.dir, &runtime, &token).docker_socket())
+    }
+
     /// Launches a supervisor for a machine whose QEMU runs without one, and does not wait for it. Returns whether it was so.
     /// Costs microseconds for a machine that is off or looked after.
     ///
@@ -210,6 +222,29 @@ impl QemuDriver {
         }
     }
 
+    /// The machine's live side, with a supervisor: a new one where the last one died.
+    async fn looked_after<'a>(&self, machine: MachineRef<'a>, reporter: &Reporter) -> Result<Presence<'a>> {
+        let gone = || Error::new(Code::NotRunning, "it does not run");
+        let presence = self.presence(machine).ok_or_else(gone)?;
+        if !presence.settled().await {
+            presence.live_qemu().ok_or_else(gone)?;
+            self.launch(machine, &presence, true).await?;
+            self.wait_running(&presence, reporter).await?;
+        }
+        Ok(presence)
+    }
+
+    async fn tell_cpus(&self, work: Work<'_>, call: Call) -> Result<()> {
+        let presence = self.looked_after(work.machine, work.reporter).await?;
+        match presence.ask(call, CPUS, drop).await? {
+            Reply::Status(_) => Ok(()),
+            Reply::Failed { message, hints } => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
+            Reply::Ended { .. } | Reply::Progress { .. } | Reply::Answer { .. } => {
+                Err(Error::new(Code::NotRunning, "it ended meanwhile"))
+            }
+        }
+    }
+
     /// Without a supervisor and without hope for one: the same steps, from here.
     async fn stop_directly(&self, presence: &Presence<'_>, deadline: Duration, reporter: &Reporter) -> Result<bool> {
         let Some(identity) = presence.live_qemu() else { return Ok(false) };
@@ -242,7 +277,15 @@ impl Driver for QemuDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { power: true, resources: true, local: true, images: true, adopted: false, handed_host_key: false }
+        Capabilities {
+            power: true,
+            resources: true,
+            local: true,
+            images: true,
+            adopted: false,
+            handed_host_key: false,
+            pause: true,
+        }
     }
 
     async fn preflight(&self, spec: &mut MachineSpec, reporter: &Reporter) -> Result<()> {
@@ -366,19 +409,21 @@ impl Driver for QemuDriver {
 
     async fn suspend(&self, work: Work<'_>) -> Result<()> {
         let machine = work.machine;
-        let gone = || Error::new(Code::NotRunning, "it does not run");
-        let presence = self.presence(machine).ok_or_else(gone)?;
-        if !presence.settled().await {
-            presence.live_qemu().ok_or_else(gone)?;
-            self.launch(machine, &presence, true).await?;
-            self.wait_running(&presence, work.reporter).await?;
-        }
+        let presence = self.looked_after(machine, work.reporter).await?;
         let reporter = work.reporter.clone();
         match presence.ask(Call::Suspend, SUSPEND, move |text| reporter.info(text)).await? {
             Reply::Failed { message, hints } => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
             Reply::Ended { .. } if Suspended::read(machine.dir).is_some() => Ok(()),
             other => Err(Error::other(format!("its supervisor ended it instead ({other:?})"))),
         }
+    }
+
+    async fn pause(&self, work: Work<'_>) -> Result<()> {
+        self.tell_cpus(work, Call::Pause).await
+    }
+
+    async fn resume(&self, work: Work<'_>) -> Result<()> {
+        self.tell_cpus(work, Call::Resume).await
     }
 
     async fn kill(&self, work: Work<'_>) -> Result<()> {
@@ -435,6 +480,10 @@ impl Driver for QemuDriver {
         let ports = run.ports?;
         let runs = crate::control::is_listening(&run.control_socket) || run.qemu.is_alive();
         runs.then(|| ports.into())
+    }
+
+    fn engine_socket(&self, machine: MachineRef<'_>) -> Option<PathBuf> {
+        self.docker_socket(machine).ok()
     }
 
     fn ssh_target(&self, machine: MachineRef<'_>, endpoints: Endpoints) -> SshTarget {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use machine_core::Result;
+use machine_core::{Error, Result};
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
@@ -13,7 +13,7 @@ use super::companion::AtWork;
 use super::handover::{Handover, grow_later};
 use super::obituary::Evidence;
 use super::run::{Attended, Ended, Run, Supervisor};
-use crate::control::{Command, Notices, RunState};
+use crate::control::{Command, Notices, Reply, RunState};
 use crate::last_exit::LastExit;
 use crate::log_tail;
 use crate::qemu_process::{Exited, QemuProcess};
@@ -157,8 +157,9 @@ impl Supervisor<'_> {
             tokio::select! {
                 exited = process.exited() => return Ok(Up::Exited(exited)),
                 Some(command) = self.commands.recv() => {
-                    // What is still starting cannot be suspended; the server has told whoever asked, but for a hair's breadth.
-                    if command != Command::Suspend {
+                    // What is still starting is not suspended or paused; the server has told whoever asked, but for a
+                    // hair's breadth.
+                    if command.ends() {
                         return Ok(Up::Wanted(command));
                     }
                 }
@@ -184,27 +185,35 @@ impl Supervisor<'_> {
         mut paused: bool,
     ) -> Result<Ended> {
         let mut shutdown = None;
+        if let (true, Some(companion)) = (paused, &self.config.companion) {
+            companion.paused();
+        }
         self.set_state(if paused { RunState::Paused } else { RunState::Running });
         loop {
             tokio::select! {
                 exited = process.exited() => {
                     return Ok(self.ended_by_itself(exited, monitor, shutdown, run).await);
                 }
-                Some(command) = self.commands.recv() => {
-                    if command != Command::Suspend {
+                Some(command) = self.commands.recv() => match command {
+                    Command::Stop { .. } | Command::Kill => {
                         return self.end(process, monitor, command, paused, run).await;
                     }
-                    if let Some(ended) = self.suspend(process, monitor.as_ref(), paused).await? {
+                    Command::Suspend => if let Some(ended) = self.suspend(process, monitor.as_ref(), paused).await? {
                         return Ok(ended);
-                    }
-                }
+                    },
+                    // QEMU's event tells everybody.
+                    Command::Pause => self.tell_cpus("stop", monitor.as_ref()).await,
+                    Command::Resume => self.tell_cpus("cont", monitor.as_ref()).await,
+                },
                 (name, fields) = AtWork::event(companion) => self.event(&name, &fields),
                 event = next_event(&mut monitor) => {
                     match event.name.as_str() {
                         "STOP" | "RESUME" => {
                             paused = event.name == "STOP";
-                            if let (false, Some(companion)) = (paused, &self.config.companion) {
-                                companion.resumed();
+                            match &self.config.companion {
+                                Some(companion) if paused => companion.paused(),
+                                Some(companion) => companion.resumed(),
+                                None => {}
                             }
                             self.set_state(if paused { RunState::Paused } else { RunState::Running });
                         }
@@ -214,6 +223,24 @@ impl Supervisor<'_> {
                 }
             }
         }
+    }
+
+    /// Halts the guest's CPUs or lets them go on; one that is so already stays so.
+    async fn tell_cpus(&mut self, command: &str, monitor: Option<&Monitor>) {
+        let told = match monitor {
+            Some(monitor) => monitor.qmp.execute(command, json!({})).await,
+            None => Err(Error::other("QEMU's monitor is not connected")),
+        };
+        if let Err(error) = told {
+            self.setback(&error);
+        }
+    }
+
+    /// Tells whoever asked for it why the machine goes on as it was.
+    pub(super) fn setback(&mut self, error: &Error) {
+        let hints = error.hints().into_iter().map(str::to_owned).collect();
+        let setback = Reply::Failed { message: error.to_string(), hints };
+        self.board.send_modify(|board| board.setbacks.push(setback));
     }
 
     /// Ends QEMU as `command` says; a later command may make it faster.
@@ -227,8 +254,8 @@ impl Supervisor<'_> {
     ) -> Result<Ended> {
         let limit = |command: Command| match command {
             Command::Stop { deadline } => Some(Instant::now() + deadline),
-            // To suspend what is ending is nothing that can be done; whoever asks is told at once.
-            Command::Kill | Command::Suspend => None,
+            // To suspend or pause what is ending is nothing that can be done; whoever asks is told at once.
+            Command::Kill | Command::Suspend | Command::Pause | Command::Resume => None,
         };
         self.set_state(RunState::Stopping);
         self.event("stopping", &json!({ "command": format!("{command:?}") }));
@@ -250,7 +277,7 @@ impl Supervisor<'_> {
                     continue;
                 }
                 Some(command) = self.commands.recv() => {
-                    if command == Command::Suspend {
+                    if !command.ends() {
                         continue;
                     }
                     deadline = deadline.and_then(|before| limit(command).map(|wanted| wanted.min(before)));

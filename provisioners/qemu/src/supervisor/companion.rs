@@ -22,6 +22,9 @@ pub trait Companion: Send + Sync {
     /// What it tells `events` (a name and an object) is written among the machine's events.
     async fn run(&self, network: Arc<dyn GuestNetwork>, endpoints: Endpoints, events: UnboundedSender<(String, Value)>);
 
+    /// The guest stands still, by somebody's wish or for want of something.
+    fn paused(&self);
+
     /// The guest goes on after it stood still.
     fn resumed(&self);
 

@@ -17,7 +17,7 @@
 //!                      gone: last_exit.json written; run.json, sockets removed; everybody told
 //! ```
 //!
-//! Starting and Adopting are one state to the outside. The supervisor alone owns QEMU's monitor. Its own death changes
+//! Pausing and resuming are QEMU's own: its events tell. Starting and Adopting are one state to the outside. The supervisor alone owns QEMU's monitor. Its own death changes
 //! nothing for QEMU; the next supervisor adopts it.
 
 use std::fs::{File, TryLockError};

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::bring_up::Monitor;
 use super::run::{Ended, Supervisor};
-use crate::control::{Reply, RunState};
+use crate::control::RunState;
 use crate::last_exit::LastExit;
 use crate::machine_files::gone;
 use crate::qemu_process::QemuProcess;
@@ -52,9 +52,7 @@ impl Supervisor<'_> {
             monitor.qmp.execute("cont", json!({})).await?;
         }
         self.event("not suspended", &json!({ "because": error.to_string() }));
-        let hints = error.hints().into_iter().map(str::to_owned).collect();
-        let setback = Reply::Failed { message: error.to_string(), hints };
-        self.board.send_modify(|board| board.setbacks.push(setback));
+        self.setback(&error);
         self.set_state(if paused { RunState::Paused } else { RunState::Running });
         Ok(None)
     }

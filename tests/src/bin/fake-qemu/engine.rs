@@ -7,6 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use rustls_pki_types::pem::PemObject as _;
@@ -124,7 +126,8 @@ fn answer(tls: Arc<ServerConfig>, client: TcpStream, containers: &Containers) ->
         };
         let shown = if method == "HEAD" { "" } else { &body };
         let head = format!(
-            "HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nApi-Version: 1.45\r\nDate: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n",
+            DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()).unwrap(),
             body.len()
         );
         stream.get_mut().write_all(format!("{head}{shown}").as_bytes())?;

@@ -99,7 +99,13 @@ fn run(line: &Line<'_>) {
     let number = |name: &str| faults.split(' ').find_map(|word| word.strip_prefix(name)?.parse::<u16>().ok());
     let containers = Containers::new(number("containers=").unwrap_or(0), number("first-port=").unwrap_or(8000));
     let engine = engine::Engine::new(&disks["seed"], fault("mute"), containers);
-    let guest = monitor::Guest { engine, deaf: fault("deaf"), panics: fault("panics"), serial: line.path("serial") };
+    let guest = monitor::Guest {
+        engine,
+        deaf: fault("deaf"),
+        panics: fault("panics"),
+        serial: line.path("serial"),
+        paused: false.into(),
+    };
     write!(serial, "[    0.000000] Linux version 6.12.1-played\r\nmachine-guest: seed applied\r\n").unwrap();
     write!(serial, "machine-guest: engine listening\r\n").unwrap();
     monitor::serve(&line.path("qmp"), guest);

@@ -6,6 +6,7 @@ use std::net::{SocketAddrV4, TcpListener};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -17,6 +18,8 @@ pub struct Guest {
     pub deaf: bool,
     pub panics: bool,
     pub serial: PathBuf,
+    /// Its CPUs are halted; nothing else of it is.
+    pub paused: AtomicBool,
 }
 
 struct Forward {
@@ -50,7 +53,17 @@ fn talk(client: &UnixStream, guest: &Arc<Guest>, forwards: &mut Vec<Forward>) {
         let command: Value = serde_json::from_str(&line).unwrap();
         let mut end = None;
         let answer = match command["execute"].as_str().unwrap() {
-            "query-status" => json!({ "status": "running", "running": true }),
+            "query-status" => {
+                let paused = guest.paused.load(Ordering::SeqCst);
+                json!({ "status": if paused { "paused" } else { "running" }, "running": !paused })
+            }
+            command @ ("stop" | "cont") => {
+                let stop = command == "stop";
+                if guest.paused.swap(stop, Ordering::SeqCst) != stop {
+                    send(client, &json!({ "event": if stop { "STOP" } else { "RESUME" }, "timestamp": {} }));
+                }
+                json!({})
+            }
             "human-monitor-command" => human(command["arguments"]["command-line"].as_str().unwrap(), guest, forwards),
             "system_powerdown" => {
                 if !guest.deaf {
