@@ -18,7 +18,7 @@ pub(super) fn nameservers() -> Vec<SocketAddr> {
     let adapters = ipconfig::get_adapters().unwrap_or_default();
     let up = adapters.iter().filter(|adapter| adapter.oper_status() == ipconfig::OperStatus::IfOperStatusUp);
     let mut servers: Vec<SocketAddr> = Vec::new();
-    for address in up.flat_map(|adapter| adapter.dns_servers()) {
+    for address in up.flat_map(ipconfig::Adapter::dns_servers) {
         // Windows lists these where it knows of none (fec0::/10, RFC 3879).
         let placeholder = matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfec0);
         let server = SocketAddr::new(*address, PORT);
