@@ -62,8 +62,8 @@ impl App {
             ssh: Arc::new(ssh),
             publish: record.spec.publish,
             shares: record.spec.shares.clone(),
-            socket: self.qemu().docker_socket(MachineRef { record, dir: &self.store.folder(&record.name) })?,
-            host_access: machine_qemu::host_access(&record.spec)?,
+            socket: self.engine_socket(record)?.map(|socket| socket.path().to_owned()),
+            host_access: machine_qemu::host_access(&record.spec),
         })
     }
 

@@ -48,8 +48,10 @@ pub(crate) struct Said {
 
 impl App {
     pub(crate) fn said_to(&self, driver: &str, words: DriverWords) -> Result<Said> {
-        if driver != "qemu" && (words.accelerator.is_some() || words.no_warm || !words.qemu_arguments.is_empty()) {
-            return Err(of_another("--accelerator, --no-warm and --qemu-arg", "qemu"));
+        let to_qemu =
+            words.accelerator.is_some() || words.no_warm || words.no_host_access || !words.qemu_arguments.is_empty();
+        if driver != "qemu" && to_qemu {
+            return Err(of_another("--accelerator, --no-warm, --no-host-access and --qemu-arg", "qemu"));
         }
         if driver != "generic" && words.says_something_to_generic() {
             return Err(of_another("--generic-... flags", "generic"));

@@ -8,30 +8,6 @@ use machine_core::{Code, Error, Result};
 
 use crate::shell::Shell;
 
-/// docker-machine's variables of its driver `amazonec2`, and AWS's own for endpoints and profiles.
-const AWS: &[&str] = &[
-    "AWS_AMI",
-    "AWS_DEVICE_NAME",
-    "AWS_ENDPOINT",
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_EC2",
-    "AWS_INSECURE_TRANSPORT",
-    "AWS_INSTANCE_PROFILE",
-    "AWS_INSTANCE_TYPE",
-    "AWS_KEYPAIR_NAME",
-    "AWS_PROFILE",
-    "AWS_ROOT_SIZE",
-    "AWS_SECURITY_GROUP",
-    "AWS_SSH_KEYPATH",
-    "AWS_SSH_USER",
-    "AWS_SUBNET_ID",
-    "AWS_TAGS",
-    "AWS_USERDATA",
-    "AWS_VOLUME_TYPE",
-    "AWS_VPC_ID",
-    "AWS_ZONE",
-];
-
 /// Proxies of this computer, as addresses (`http://user:password@proxy.example:3128/`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostProxies {
@@ -67,6 +43,30 @@ impl HostProxies {
         Self { http, https, no_proxy: self.no_proxy.clone() }
     }
 }
+
+/// docker-machine's variables of its driver `amazonec2`, and AWS's own for endpoints and profiles.
+const AWS: &[&str] = &[
+    "AWS_AMI",
+    "AWS_DEVICE_NAME",
+    "AWS_ENDPOINT",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_EC2",
+    "AWS_INSECURE_TRANSPORT",
+    "AWS_INSTANCE_PROFILE",
+    "AWS_INSTANCE_TYPE",
+    "AWS_KEYPAIR_NAME",
+    "AWS_PROFILE",
+    "AWS_ROOT_SIZE",
+    "AWS_SECURITY_GROUP",
+    "AWS_SSH_KEYPATH",
+    "AWS_SSH_USER",
+    "AWS_SUBNET_ID",
+    "AWS_TAGS",
+    "AWS_USERDATA",
+    "AWS_VOLUME_TYPE",
+    "AWS_VPC_ID",
+    "AWS_ZONE",
+];
 
 /// Everything that comes from outside: read once, at the start, and handed on as data.
 #[derive(Clone, Debug)]
@@ -148,10 +148,9 @@ impl Environment {
             runtime: runtime_folder(&store),
             docker_config,
             docker_host: variable("DOCKER_HOST"),
-            current: current_folder(),
-
             docker_context: variable("DOCKER_CONTEXT"),
             default_sockets: default_sockets(home.as_deref()),
+            current: current_folder(),
             path: env::var_os("PATH"),
             program_files: path_variable("ProgramFiles"),
             qemu: path_variable("MACHINE_QEMU"),

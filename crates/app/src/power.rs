@@ -255,14 +255,14 @@ impl App {
         let mut console = Console::from_here(&dir.join("serial.log"));
         let present = driver.observe(MachineRef { record: &record, dir: &dir }).await;
         let endpoints = match (present.state, present.endpoints) {
-            (MachineState::Running, Some(endpoints))
-                if is_reached(&*driver, MachineRef { record: &record, dir: &dir }, endpoints).await =>
-            {
-                endpoints
-            }
             (MachineState::Paused, Some(endpoints)) => {
                 reporter.stage("resume", format!("Resuming {name}"));
                 driver.resume(journal.work(&record, &dir)).await?;
+                endpoints
+            }
+            (MachineState::Running, Some(endpoints))
+                if is_reached(&*driver, MachineRef { record: &record, dir: &dir }, endpoints).await =>
+            {
                 endpoints
             }
             _ => {

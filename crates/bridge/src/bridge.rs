@@ -31,12 +31,12 @@ pub struct BridgeConfig {
     pub ssh: Arc<dyn Fn(Endpoints) -> SshTarget + Send + Sync>,
     /// Where ports that containers publish on all addresses appear.
     pub publish: Publish,
-    /// The folders that it sees.
-    pub shares: Vec<SharedFolder>,
-    /// Where the Docker socket is to be: a Unix socket's path, or a named pipe's.
-    pub socket: PathBuf,
+    /// Where the Docker socket is to be: a Unix socket's path, or a named pipe's; none for a machine elsewhere.
+    pub socket: Option<PathBuf>,
     /// Whether the guest and its containers reach this computer.
     pub host_access: bool,
+    /// The folders that it sees.
+    pub shares: Vec<SharedFolder>,
 }
 
 /// Where events go.
@@ -88,8 +88,8 @@ impl Bridge {
         let (told, containers) = watch::channel(None);
         let shell = GuestShell::new(self.config.ssh.clone(), endpoints);
         let unshared = self.unshared.telling(events.clone());
-        let ports = Ports::new(network, shell.clone(), self.config.publish, self.ports.clone(), events);
         let shares = Shares::new(self.config.clone(), endpoints, self.shares.subscribe(), Arc::clone(&self.share_rows));
+        let ports = Ports::new(network, shell.clone(), self.config.publish, self.ports.clone(), events);
         let (target, address) = (Arc::clone(&self.config.engine), endpoints.engine);
         let way = Arc::new(EngineWay::new(move || target(address)));
         let clock = Arc::new(Clock::new(Arc::clone(&way), shell.clone(), self.paused.subscribe()));
@@ -106,7 +106,8 @@ impl Bridge {
     }
 
     async fn serve_socket(&self, engine: Arc<Spare>) {
-        match Listener::bind(&self.config.socket) {
+        let Some(socket) = &self.config.socket else { return };
+        match Listener::bind(socket) {
             Ok(listener) => {
                 tokio::join!(serve(listener, Arc::clone(&engine)), engine.keep());
             }
@@ -147,7 +148,7 @@ impl Bridge {
         let mut warnings: Vec<_> = self.port_rows().iter().filter_map(PortRow::warning).collect();
         warnings.extend(self.share_rows.all().iter().flat_map(crate::share::ShareRow::warnings));
         warnings.extend(self.unshared.warnings(&self.config.machine));
-        warnings.extend(lock(&self.trouble).iter().cloned());
+        warnings.extend(lock(&self.trouble).clone());
         warnings
     }
 
@@ -163,15 +164,15 @@ impl Bridge {
         })?;
         let answer = match question {
             Question::Ports => Answer::Ports { ports: self.port_rows() },
+            Question::Clock => {
+                let report = lock(&self.running).as_ref().map(|running| running.clock.report());
+                Answer::Clock { clock: report.unwrap_or_default() }
+            }
             Question::Shares => self.shares(),
             Question::Share { shares } => {
                 self.share_rows.expect(&shares);
                 self.shares.send_replace(shares);
                 self.shares()
-            }
-            Question::Clock => {
-                let report = lock(&self.running).as_ref().map(|running| running.clock.report());
-                Answer::Clock { clock: report.unwrap_or_default() }
             }
         };
         serde_json::to_value(answer).map_err(|error| Error::other("cannot write an answer").because(error))

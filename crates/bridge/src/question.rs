@@ -13,6 +13,8 @@ use crate::share::ShareRow;
 pub enum Question {
     /// Which ports of containers listen on this computer.
     Ports,
+    /// How the guest's clock goes.
+    Clock,
     /// How the shared folders are.
     Shares,
     /// From now on, these folders are shared and no others.
@@ -20,8 +22,6 @@ pub enum Question {
         /// All of them.
         shares: Vec<SharedFolder>,
     },
-    /// How the guest's clock goes.
-    Clock,
 }
 
 /// Its answer.
@@ -33,16 +33,16 @@ pub enum Answer {
         /// In the order of their numbers.
         ports: Vec<PortRow>,
     },
+    /// To [`Question::Clock`].
+    Clock {
+        /// What is known of it.
+        clock: ClockReport,
+    },
     /// To [`Question::Shares`] and [`Question::Share`].
     Shares {
         /// In the order in which they were added.
         shares: Vec<ShareRow>,
         /// What the user should know besides.
         warnings: Vec<String>,
-    },
-    /// To [`Question::Clock`].
-    Clock {
-        /// What is known of it.
-        clock: ClockReport,
     },
 }

@@ -16,16 +16,13 @@ pub(crate) struct QemuOptions {
     pub(crate) arguments: Vec<String>,
     /// Whether its first start may go on from a warm state; yes when nothing is said.
     pub(crate) warm: Option<bool>,
-    /// Whether the guest and its containers reach this computer; yes when nothing is said.
+    /// Whether the guest and its containers reach this computer; yes when nothing is said ([`host_access`]).
     host_access: Option<bool>,
 }
 
 /// Whether the guest of a machine with `spec`, and its containers, reach this computer.
-///
-/// # Errors
-/// [`Code::Usage`] for settings that cannot be understood.
-pub fn host_access(spec: &MachineSpec) -> Result<bool> {
-    Ok(QemuOptions::of(spec)?.host_access != Some(false))
+pub fn host_access(spec: &MachineSpec) -> bool {
+    spec.options.get("host_access") != Some(&Value::Bool(false))
 }
 
 impl QemuOptions {
