@@ -56,8 +56,9 @@ impl SharedFolder {
             Some(rest) => (rest, true),
             None => (words.strip_suffix(":rw").unwrap_or(words), false),
         };
-        // The place in the machine begins with a slash; a letter alone before the colon is a drive of Windows.
-        let (folder, guest) = match rest.rfind(":/").filter(|at| *at > 1 || !rest.as_bytes()[0].is_ascii_alphabetic()) {
+        // The place in the machine begins with a slash; on Windows a letter alone before the colon is a drive.
+        let is_drive = |at: usize| cfg!(windows) && at == 1 && rest.as_bytes()[0].is_ascii_alphabetic();
+        let (folder, guest) = match rest.rfind(":/").filter(|at| !is_drive(*at)) {
             Some(at) => (&rest[..at], Some(&rest[at + 1..])),
             None => (rest, None),
         };
