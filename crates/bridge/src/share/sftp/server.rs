@@ -89,7 +89,7 @@ fn carry_out(session: &mut Session, id: u32, request: Request<'_>, replies: &mut
             let (folder, place) = on(path)?;
             let own = Some(folder.status(&place, false)?);
             let entries = folder.entries(&place)?;
-            let handle = session.keep(Handle::Folder(Listing { folder, own, entries }))?;
+            let handle = session.keep(Handle::Folder(Box::new(Listing { folder, own, entries })))?;
             replies.handle(id, handle);
             return Ok(());
         }

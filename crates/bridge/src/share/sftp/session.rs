@@ -25,7 +25,7 @@ pub(super) struct Session {
 /// Something open.
 pub(super) enum Handle {
     File { folder: Arc<Folder>, file: File, append: bool },
-    Folder(server::Listing),
+    Folder(Box<server::Listing>),
 }
 
 /// Serves one connection until the other side ends it.
