@@ -93,8 +93,15 @@ fn contract() -> Value {
         News::Trouble { failure: failure() },
         News::Closing { working: vec!["dev".to_owned()] },
     ];
-    let check =
-        |outcome| Check { id: "id", title: "title", outcome, detail: "text".into(), hints: vec!["text".into()] };
+    let check = |outcome| Check {
+        id: "id",
+        title: "title",
+        outcome,
+        detail: "text".into(),
+        hints: vec!["text".into()],
+        // Of this computer, or of a machine.
+        machine: (outcome == Outcome::Warning).then(|| "dev".to_owned()),
+    };
     let container = |text: Option<&str>, can: Vec<ContainerVerb>| Container {
         id: "0123456789ab".to_owned(),
         name: "web".to_owned(),

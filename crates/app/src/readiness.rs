@@ -18,6 +18,8 @@ const TRY_EVERY: Duration = Duration::from_millis(150);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// What the guest service writes on the serial console (`images/recipe/README.md`, "Console markers").
 const MARKER: &str = "machine-guest: ";
+/// And when it knows whose machine it is.
+const SEED_APPLIED: &str = "machine-guest: seed applied";
 
 impl App {
     /// Waits until the engine of a machine answers; returns its version.
@@ -40,13 +42,19 @@ impl App {
         let begun = Instant::now();
         let mut looked = Instant::now();
         let mut told_serial = false;
+        // A machine that went on from a saved state has booted long ago.
+        let mut lines = console.new_lines();
+        let booted = lines.iter().any(|line| line.contains(SEED_APPLIED));
         if driver.capabilities().local && !self.is_provisioned_over_ssh(record)? {
-            reporter.stage("boot", "Booting Linux");
+            if !booted {
+                reporter.stage("boot", "Booting Linux");
+            }
         } else {
             reporter.stage("answer", "Waiting for the engine to answer");
         }
         loop {
-            for line in console.new_lines() {
+            lines.extend(console.new_lines());
+            for line in lines.drain(..) {
                 match line.split_once(MARKER).map(|(_, marker)| marker.trim()) {
                     Some("seed applied") => reporter.stage("engine", "Starting Docker Engine"),
                     Some(failure) if failure.starts_with("failed: ") => {

@@ -82,7 +82,7 @@ fn ctrl_c_in_create_exits_with_130_and_what_is_there_can_be_removed_or_carried_o
     for second in ["rm -y dev", "create --no-wait dev"] {
         let scene = scene("mute");
         let create = scene.command(["create", "dev"]).start();
-        create.says("Booting Linux");
+        create.says("Starting Docker Engine");
         create.signal(Signal::INT);
         let run = create.finish();
         run.exits(130).prints_nothing().says("machine rm dev").fails_clearly();
