@@ -67,6 +67,7 @@ export const contract: Contract = {
         "text"
       ],
       "id": "id",
+      "machine": "dev",
       "outcome": "warning",
       "title": "title"
     },
