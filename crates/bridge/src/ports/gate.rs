@@ -27,6 +27,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How long a QEMU may stand still until connections to it are given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// How long a listener may be full that refuses; afterwards it is not there.
+const FULL: Duration = Duration::from_secs(3);
 /// How many connections may be new at a time: nearly all servers have a larger backlog.
 const NEW: usize = 32;
 /// How long a connection is new that is not answered.
@@ -97,18 +99,20 @@ impl Gate {
 
     async fn connect(&self) -> Result<TcpStream> {
         let _turn = self.turn.lock().await;
-        let deadline = Instant::now() + PATIENCE;
+        let began = Instant::now();
         let mut pause = PAUSE;
         loop {
             match timeout(AT_ONCE, TcpStream::connect(self.address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                // Windows refuses where others drop (its listeners have no room for more than their backlog).
-                Ok(Err(error)) if !(cfg!(windows) && error.kind() == ErrorKind::ConnectionRefused) => {
+                // Windows refuses where others drop: a listener that is full, and one that is not there.
+                Ok(Err(error))
+                    if !(cfg!(windows) && error.kind() == ErrorKind::ConnectionRefused && began.elapsed() < FULL) =>
+                {
                     return Err(error);
                 }
                 Ok(Err(_)) | Err(_) => {}
             }
-            if Instant::now() >= deadline {
+            if began.elapsed() >= PATIENCE {
                 return Err(Error::new(ErrorKind::TimedOut, "the machine takes no connections"));
             }
             sleep(pause).await;
