@@ -79,8 +79,9 @@ fn opens_and_closes_with_its_container(scene: &Scene) {
         .program(find_program("chromium"))
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
         .args([format!("--user-data-dir={}", scene.path("browser").display()), format!("http://localhost:{port}/")])
-        // It leaves sockets of its own there.
+        // It leaves files of its own there.
         .env("XDG_RUNTIME_DIR", scene.path("browser"))
+        .env("HOME", scene.path("browser"))
         .limit(LIMIT)
         .run();
     assert!(chromium.ok().text().contains("<h1>shop</h1>"), "{chromium}");
