@@ -20,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const MARKER: &str = "machine-guest: ";
 /// And when it knows whose machine it is.
 const SEED_APPLIED: &str = "machine-guest: seed applied";
+/// What a kernel begins with (`linux_banner` in Linux' init/version.c).
+const KERNEL: &str = "Linux version ";
 
 impl App {
     /// Waits until the engine of a machine answers; returns its version.
@@ -44,9 +46,10 @@ impl App {
         let mut told_serial = false;
         // A machine that went on from a saved state has booted long ago.
         let mut lines = console.new_lines();
-        let booted = lines.iter().any(|line| line.contains(SEED_APPLIED));
+        let says = |text| lines.iter().any(|line: &String| line.contains(text));
+        let went_on = says(SEED_APPLIED) && !says(KERNEL);
         if driver.capabilities().local && !self.is_provisioned_over_ssh(record)? {
-            if !booted {
+            if !went_on {
                 reporter.stage("boot", "Booting Linux");
             }
         } else {

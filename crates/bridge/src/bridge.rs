@@ -1,6 +1,6 @@
 //! The parts of the bridge, and what they have in common.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -14,9 +14,10 @@ use crate::clock::Clock;
 use crate::engine_way::EngineWay;
 use crate::follow::follow;
 use crate::guest_shell::GuestShell;
-use crate::names::{GuestNetworkRules, keep_names, keep_rules};
+use crate::names::{NameServer, Names};
 use crate::ports::{PortRow, Ports};
 use crate::question::{Answer, Question};
+use crate::rules::{self, GuestRules, Rules};
 use crate::share::{Rows, Shares, Unshared};
 use crate::socket::{Listener, Spare, serve};
 
@@ -55,6 +56,8 @@ pub struct Bridge {
     /// The guest stands still.
     paused: watch::Sender<bool>,
     running: Mutex<Option<Running>>,
+    /// How the rules in the guest stand.
+    rules: watch::Sender<Rules>,
     /// What does not work of it, for the user.
     trouble: Mutex<Vec<String>>,
 }
@@ -79,6 +82,7 @@ impl Bridge {
             unshared: Unshared::new(known),
             paused: watch::Sender::new(false),
             running: Mutex::new(None),
+            rules: watch::Sender::default(),
             trouble: Mutex::default(),
         }
     }
@@ -89,7 +93,10 @@ impl Bridge {
         let shell = GuestShell::new(self.config.ssh.clone(), endpoints);
         let unshared = self.unshared.telling(events.clone());
         let shares = Shares::new(self.config.clone(), endpoints, self.shares.subscribe(), Arc::clone(&self.share_rows));
-        let ports = Ports::new(network, shell.clone(), self.config.publish, self.ports.clone(), events);
+        self.rules.send_replace(Rules::default());
+        let of_guest = (network.guest(), network.guest_loopback());
+        let rules = self.rules.subscribe();
+        let ports = Ports::new(network, shell.clone(), rules, self.config.publish, self.ports.clone(), events);
         let (target, address) = (Arc::clone(&self.config.engine), endpoints.engine);
         let way = Arc::new(EngineWay::new(move || target(address)));
         let clock = Arc::new(Clock::new(Arc::clone(&way), shell.clone(), self.paused.subscribe()));
@@ -100,7 +107,7 @@ impl Bridge {
             ports.run(containers),
             shares.run(),
             self.serve_socket(engine),
-            self.keep_names(shell, clock.came_back()),
+            self.keep_names(of_guest, shell, clock.came_back()),
             clock.keep(),
         );
     }
@@ -115,13 +122,24 @@ impl Bridge {
         }
     }
 
-    async fn keep_names(&self, shell: GuestShell, came_back: watch::Receiver<u64>) {
-        if !self.config.host_access {
-            return keep_rules(GuestNetworkRules::NoHostAccess, shell, came_back).await;
-        }
-        if let Err(error) = keep_names(shell, came_back).await {
-            self.complain(&error);
-        }
+    /// Serves names to a guest that may reach this computer, and keeps the rules in it.
+    async fn keep_names(
+        &self,
+        (guest, loopback): (Ipv4Addr, Ipv4Addr),
+        shell: GuestShell,
+        came_back: watch::Receiver<u64>,
+    ) {
+        let host_access = self.config.host_access;
+        let server =
+            if host_access { NameServer::bind().await.inspect_err(|error| self.complain(error)).ok() } else { None };
+        let names = server.as_ref().map(NameServer::port);
+        let served = async {
+            if let Some(server) = server {
+                server.serve(Names::of_this_computer()).await;
+            }
+        };
+        let rules = GuestRules { guest, loopback, names, host_access };
+        tokio::join!(served, rules::keep(rules, shell, came_back, &self.rules));
     }
 
     fn complain(&self, error: &Error) {
@@ -148,6 +166,10 @@ impl Bridge {
         let mut warnings: Vec<_> = self.port_rows().iter().filter_map(PortRow::warning).collect();
         warnings.extend(self.share_rows.all().iter().flat_map(crate::share::ShareRow::warnings));
         warnings.extend(self.unshared.warnings(&self.config.machine));
+        let trouble = self.rules.borrow().trouble.clone();
+        warnings.extend(trouble.map(|why| {
+            format!("ports published on 127.0.0.1, and names of this computer, do not work in the machine yet: {why}")
+        }));
         warnings.extend(lock(&self.trouble).clone());
         warnings
     }

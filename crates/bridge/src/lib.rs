@@ -11,6 +11,7 @@ mod guest_shell;
 mod names;
 mod ports;
 mod question;
+mod rules;
 mod share;
 mod socket;
 mod tunnel;

@@ -10,6 +10,7 @@ use crate::bridge::BridgeConfig;
 use crate::follow::follow;
 use crate::guest_shell::GuestShell;
 use crate::ports::{PortRow, Ports, SshNetwork};
+use crate::rules::in_force;
 
 /// Keeps the ports until it is dropped, and gives `tell` all of them whenever one changes.
 pub async fn tunnel(config: &BridgeConfig, endpoints: Endpoints, tell: impl Fn(&[PortRow])) {
@@ -18,7 +19,7 @@ pub async fn tunnel(config: &BridgeConfig, endpoints: Endpoints, tell: impl Fn(&
     let rows: Arc<Mutex<Vec<PortRow>>> = Arc::default();
     let shell = GuestShell::new(config.ssh.clone(), endpoints);
     let network = Arc::new(SshNetwork::new(shell.clone()));
-    let ports = Ports::new(network, shell, config.publish, rows.clone(), events);
+    let ports = Ports::new(network, shell, in_force(), config.publish, rows.clone(), events);
     let telling = async {
         while changes.recv().await.is_some() {
             while changes.try_recv().is_ok() {}

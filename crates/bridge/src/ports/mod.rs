@@ -3,7 +3,6 @@
 mod buffers;
 mod datagrams;
 mod gate;
-mod guest_loopback;
 mod holder;
 mod host_network;
 mod listener;

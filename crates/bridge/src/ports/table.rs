@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use machine_core::{GuestNetwork, Protocol, Publish};
 use serde_json::json;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::gate::Gate;
-use super::guest_loopback::GuestLoopback;
 use super::holder::holder;
 use super::host_network::HostNetwork;
 use super::row::{PortRow, PortState};
@@ -20,6 +20,7 @@ use super::wanted::{Place, Published, Reach, Wanted, wanted};
 use super::{datagrams, listener};
 use crate::bridge::{Containers, Events};
 use crate::guest_shell::GuestShell;
+use crate::rules::Rules;
 
 /// How often what could not be had is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -29,7 +30,8 @@ pub(crate) struct Ports {
     network: Arc<dyn GuestNetwork>,
     shell: GuestShell,
     publish: Publish,
-    loopback: GuestLoopback,
+    /// Those that lead to the guest's loopback.
+    rules: watch::Receiver<Rules>,
     entries: BTreeMap<Place, Entry>,
     rows: Arc<Mutex<Vec<PortRow>>>,
     events: Events,
@@ -76,16 +78,18 @@ impl Ports {
     pub(crate) fn new(
         network: Arc<dyn GuestNetwork>,
         shell: GuestShell,
+        rules: watch::Receiver<Rules>,
         publish: Publish,
         rows: Arc<Mutex<Vec<PortRow>>>,
         events: Events,
     ) -> Self {
-        Self { network, shell, publish, loopback: GuestLoopback::Unneeded, entries: BTreeMap::new(), rows, events }
+        Self { network, shell, rules, publish, entries: BTreeMap::new(), rows, events }
     }
 
     /// Keeps them as `containers` publish them, until it is dropped.
     pub(crate) async fn run(mut self, mut containers: Containers) {
         let mut host_network = HostNetwork::new(self.shell.clone());
+        let mut led = false;
         loop {
             let all_there = self.entries.values().all(Entry::is_there);
             tokio::select! {
@@ -93,7 +97,7 @@ impl Ports {
                     return;
                 },
                 () = host_network.changed() => {}
-                () = self.loopback.made() => {}
+                Ok(_) = async { self.rules.wait_for(|rules| rules.set).await.map(drop) }, if !led => led = true,
                 () = sleep(AGAIN), if !all_there => {}
             }
             // Before the engine's first answer nothing is known, which is not the same as no containers.
@@ -131,7 +135,7 @@ impl Ports {
     }
 
     /// Makes the way into the machine.
-    async fn lead(&mut self, place: &Place, published: &Published) -> Entry {
+    async fn lead(&self, place: &Place, published: &Published) -> Entry {
         let address = self.inside(place.reach);
         let inside = address.as_ref().ok().copied().flatten().map(|address| SocketAddrV4::new(address, place.port));
         let way = match (inside, address) {
@@ -149,10 +153,10 @@ impl Ports {
     }
 
     /// The address of the guest at which what has that reach is found; none while the way there is being made.
-    fn inside(&mut self, reach: Reach) -> std::result::Result<Option<Ipv4Addr>, String> {
+    fn inside(&self, reach: Reach) -> std::result::Result<Option<Ipv4Addr>, String> {
         match reach {
             Reach::All => Ok(Some(self.network.guest())),
-            Reach::Loopback(IpAddr::V4(_)) => Ok(self.loopback.address(&*self.network, &self.shell)),
+            Reach::Loopback(IpAddr::V4(_)) => Ok(self.rules.borrow().set.then(|| self.network.guest_loopback())),
             Reach::Loopback(IpAddr::V6(_)) => {
                 Err("it is published on the machine's [::1] alone; publish it on 127.0.0.1, or on all addresses"
                     .to_owned())
@@ -161,13 +165,13 @@ impl Ports {
     }
 
     /// Gives crowds a way of their own, once there is one.
-    async fn widen(&mut self, place: &Place, entry: &Entry) {
+    async fn widen(&self, place: &Place, entry: &Entry) {
         let Way::There(gate) = &entry.way else { return };
         let crowded = place.protocol == Protocol::Tcp && place.reach == Reach::All && !gate.is_wide();
         if !crowded || self.network.guest() == self.network.guest_loopback() {
             return;
         }
-        if self.loopback.address(&*self.network, &self.shell).is_some() {
+        if self.rules.borrow().set {
             match self.network.forward(place.protocol, self.beside(place)).await {
                 Ok(port) => gate.widen(port),
                 Err(error) => tracing::warn!(port = place.port, %error, "a published port has no way for crowds"),

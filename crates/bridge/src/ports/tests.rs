@@ -17,6 +17,7 @@ use super::table::Ports;
 use super::wanted::wanted;
 use super::{PortRow, PortState};
 use crate::guest_shell::GuestShell;
+use crate::rules::in_force;
 
 /// How long anything here may take.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -25,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 #[derive(Default)]
 struct Played {
     leads: Mutex<HashMap<(Protocol, u16), u16>>,
-    withdrawn: Mutex<Vec<u16>>,
+    withdrawn: Mutex<Vec<SocketAddrV4>>,
 }
 
 #[async_trait]
@@ -44,7 +45,7 @@ impl GuestNetwork for Played {
     }
 
     async fn withdraw(&self, _protocol: Protocol, inside: SocketAddrV4) -> Result<()> {
-        self.withdrawn.lock().unwrap().push(inside.port());
+        self.withdrawn.lock().unwrap().push(inside);
         Ok(())
     }
 }
@@ -72,7 +73,7 @@ impl Scene {
         };
         let here: SocketAddr = "127.0.0.1:1".parse().unwrap();
         let shell = GuestShell::new(Arc::new(nowhere), machine_core::Endpoints { ssh: here, engine: here });
-        let ports = Ports::new(network.clone(), shell, Publish::Loopback, rows.clone(), tell);
+        let ports = Ports::new(network.clone(), shell, in_force(), Publish::Loopback, rows.clone(), tell);
         tokio::spawn(ports.run(seen));
         Self { network, containers, rows, events }
     }
@@ -168,7 +169,10 @@ async fn a_port_appears_with_its_container_carries_both_ways_and_vanishes_with_i
         Value::Null
     };
     assert_eq!(tokio::time::timeout(LIMIT, event).await.unwrap()["port"], port);
-    assert_eq!(*scene.network.withdrawn.lock().unwrap(), [port]);
+    // The one for crowds, too.
+    let inside =
+        [scene.network.guest_loopback(), scene.network.guest()].map(|address| SocketAddrV4::new(address, port));
+    assert_eq!(*scene.network.withdrawn.lock().unwrap(), inside);
     let refused = off_thread(move || ask((Ipv4Addr::LOCALHOST, port).into())).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
 }
