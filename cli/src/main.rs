@@ -5,8 +5,6 @@ mod arguments;
 mod commands;
 mod confirm;
 mod dispatch;
-mod ec2_arguments;
-mod engine_arguments;
 mod outcome;
 mod progress;
 mod sizes;

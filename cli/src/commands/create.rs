@@ -5,9 +5,8 @@ use std::time::Duration;
 use machine_app::{App, CreateRequest, CreateWords, DriverWords};
 use machine_core::{Code, EngineSource, EngineSpec, Error, Publish, Result};
 
-use crate::arguments::{Create, PublishTo};
+use crate::arguments::{self, Create, EngineSettings, PublishTo};
 use crate::confirm::confirmed;
-use crate::engine_arguments::{self, EngineSettings};
 use crate::progress::{Manner, took};
 
 pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
@@ -57,8 +56,8 @@ fn make(app: &App, request: &CreateRequest, manner: Manner) -> Result<i32> {
 
 fn words(create: Create) -> Result<CreateWords> {
     let source = create.engine_source.map(|source| match source {
-        engine_arguments::EngineSource::Docker => EngineSource::Docker,
-        engine_arguments::EngineSource::Distro => EngineSource::Distro,
+        arguments::EngineSource::Docker => EngineSource::Docker,
+        arguments::EngineSource::Distro => EngineSource::Distro,
     });
     let proxy_from_host = create.engine.engine_proxy_from_host;
     Ok(CreateWords {

@@ -3,8 +3,8 @@
 use machine_app::{App, OrphanSearch, ec2_driver};
 use machine_core::Result;
 
+use crate::arguments::{Ec2, Orphans};
 use crate::confirm::confirmed;
-use crate::ec2_arguments::{Ec2, Orphans};
 use crate::outcome::{Format, print_json};
 use crate::progress::Manner;
 use crate::{exit_code, print_error, table};

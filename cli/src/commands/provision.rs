@@ -9,7 +9,7 @@ use machine_core::{Code, Error, Result};
 use super::create::registry_authorities;
 use super::power::each;
 use super::several;
-use crate::engine_arguments::{Provision, Set};
+use crate::arguments::{Provision, Set};
 use crate::progress::Manner;
 
 pub fn run(app: &App, provision: &Provision, manner: Manner) -> Result<i32> {

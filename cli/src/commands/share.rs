@@ -4,7 +4,7 @@ use machine_app::{App, ShareState, Shares};
 use machine_core::{Error, Result, SharedFolder};
 use serde_json::json;
 
-use crate::arguments::Share;
+use crate::arguments::{Listing, Share};
 use crate::outcome::{Format, print_json};
 use crate::progress::Manner;
 use crate::table;
@@ -24,7 +24,7 @@ pub fn run(app: &App, command: Share, manner: Manner) -> Result<i32> {
                 }
             }
         }
-        Share::Ls { machine, format } => {
+        Share::Ls(Listing { machine, format }) => {
             let name = app.resolve(machine.as_deref())?;
             let shares = crate::block_on(app.shares(&name))?;
             show(&shares, format);

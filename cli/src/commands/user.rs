@@ -4,8 +4,8 @@ use machine_app::App;
 use machine_core::Result;
 use serde_json::json;
 
+use crate::arguments::{Listing, User};
 use crate::confirm::confirmed;
-use crate::engine_arguments::User;
 use crate::outcome::{Format, print_json};
 use crate::progress::Manner;
 use crate::table;
@@ -25,7 +25,7 @@ pub fn run(app: &App, command: User, manner: Manner) -> Result<i32> {
                 shown.say(&format!("Its private key is {}: hand it over, and remove it here.", key.display()));
             }
         }
-        User::Ls { machine, format } => {
+        User::Ls(Listing { machine, format }) => {
             let name = app.resolve(machine.as_deref())?;
             let accounts = crate::block_on(app.users(&name))?;
             match format {

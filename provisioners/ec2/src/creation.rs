@@ -47,17 +47,10 @@ impl Creation<'_> {
         });
         let expires = expires.transpose()?;
         let mut state = State {
-            token: uuid::Uuid::new_v4().simple().to_string(),
-            region: cloud.region().to_owned(),
             account: facts.account.clone(),
-            group: None,
-            key_pair: None,
-            instance: None,
-            launched: false,
-            launched_at: None,
-            address: None,
             ssh_port: options.ssh_port(),
             expires,
+            ..State::new(uuid::Uuid::new_v4().simple().to_string(), cloud.region())
         };
         let token = state.token.clone();
         let belonging = Belonging {

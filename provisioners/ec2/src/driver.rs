@@ -385,17 +385,11 @@ mod tests {
 
     fn state() -> State {
         State {
-            token: "t".into(),
-            region: "eu-central-1".into(),
-            account: None,
-            group: None,
-            key_pair: None,
             instance: Some("i-1".into()),
             launched: true,
             launched_at: Some("2026-11-22T12:00:00Z".parse().unwrap()),
-            address: None,
-            ssh_port: 22,
             expires: Some("2026-11-22T14:00:00Z".parse().unwrap()),
+            ..State::new("t".into(), "eu-central-1")
         }
     }
 

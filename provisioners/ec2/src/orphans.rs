@@ -99,19 +99,7 @@ impl Ec2Driver {
     /// What could not be removed.
     pub async fn remove_orphan(&self, orphan: &Orphan, options: &Ec2Options, reporter: &Reporter) -> Result<()> {
         let cloud = self.cloud(options, &orphan.region)?;
-        let state = State {
-            token: orphan.token.clone(),
-            region: orphan.region.clone(),
-            account: None,
-            group: None,
-            key_pair: None,
-            instance: None,
-            launched: false,
-            launched_at: None,
-            address: None,
-            ssh_port: 22,
-            expires: None,
-        };
+        let state = State::new(orphan.token.clone(), &orphan.region);
         // Whether it was protected is not known any more: taking away what is not there does no harm.
         let options = Ec2Options { termination_protection: true, ..Ec2Options::default() };
         let named = |error: Error| error.within(format!("what is left of {:?} in {}", orphan.machine, orphan.region));

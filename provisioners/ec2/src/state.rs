@@ -45,6 +45,23 @@ pub(crate) struct State {
 }
 
 impl State {
+    /// Of a machine of which nothing is made yet.
+    pub(crate) fn new(token: String, region: &str) -> Self {
+        Self {
+            token,
+            region: region.to_owned(),
+            account: None,
+            group: None,
+            key_pair: None,
+            instance: None,
+            launched: false,
+            launched_at: None,
+            address: None,
+            ssh_port: 22,
+            expires: None,
+        }
+    }
+
     /// What a record has of it; none when nothing was made yet.
     pub(crate) fn of(machine: MachineRef<'_>) -> Option<Self> {
         Self::deserialize(&machine.record.driver_state).ok()

@@ -1,11 +1,13 @@
 //! Machines under QEMU as the rest of the house knows them.
 
 mod bounds;
+mod observed;
 mod options;
 mod preflight;
 mod presence;
 mod provider;
 mod state;
+mod system;
 mod usage;
 
 pub use bounds::{Range, SizeBounds, size_bounds};

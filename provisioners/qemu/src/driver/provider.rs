@@ -14,17 +14,19 @@ use machine_images::Arch;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::observed::{STATUS, observed};
 use super::options::QemuOptions;
 use super::preflight;
 use super::presence::{Presence, sockets_of};
 use super::state::DriverState;
+use super::system::{put_next_system_in_place, replace_system};
 use super::usage;
-use crate::control::{Call, Reply, RunState, Status};
+use crate::control::{Call, Reply, Status};
 use crate::disk::DiskTool;
 use crate::facts::HostFacts;
 use crate::last_exit::LastExit;
 use crate::log_tail;
-use crate::machine_files::{MachineFiles, data_disk, fresh_mark, gone, next_os_disk, os_disk};
+use crate::machine_files::{MachineFiles, data_disk, fresh_mark, gone, os_disk};
 use crate::probe::Search;
 use crate::qemu_process::QemuProcess;
 use crate::run_file::RunFile;
@@ -44,13 +46,8 @@ const RUNNING: Duration = Duration::from_secs(600);
 const SUSPEND: Duration = Duration::from_secs(300);
 /// How long QEMU may take to halt the guest's CPUs or to let them go on.
 const CPUS: Duration = Duration::from_secs(30);
-/// How long a supervisor may take to say how its machine is.
-const STATUS: Duration = Duration::from_millis(500);
 /// What a stop may take beyond its deadline: `quit`, then SIGKILL.
 const BEYOND_DEADLINE: Duration = Duration::from_secs(30);
-/// What a user reads who finds a QEMU without a supervisor.
-const ORPHAN: &str = "its supervisor is gone: the next start, stop or ssh brings a new one";
-
 /// Starts the process that looks after a machine.
 pub trait Launcher: Send + Sync {
     /// Starts, detached from this process, one that calls [`crate::supervise`] for the machine `name`, and returns
@@ -133,13 +130,7 @@ impl QemuDriver {
     /// # Errors
     /// [`Code::NotRunning`] for a machine that is off; what it answers.
     pub async fn ask_companion(&self, machine: MachineRef<'_>, question: Value) -> Result<Value> {
-        let gone = || Error::new(Code::NotRunning, "it does not run");
-        let presence = self.presence(machine).ok_or_else(gone)?;
-        if !presence.settled().await {
-            presence.live_qemu().ok_or_else(gone)?;
-            self.launch(machine, &presence, true).await?;
-            self.wait_running(&presence, &Reporter::silent()).await?;
-        }
+        let presence = self.looked_after(machine, &Reporter::silent()).await?;
         match presence.ask(Call::Ask { question }, STATUS, drop).await? {
             Reply::Answer { answer } => Ok(answer),
             Reply::Failed { message, hints } => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
@@ -312,7 +303,7 @@ impl Driver for QemuDriver {
         self.remove(work).await?;
         let (overlay, data) = (os_disk(machine.dir), data_disk(machine.dir));
         for disk in [&overlay, &data] {
-            crate::machine_files::gone(std::fs::remove_file(disk))
+            gone(std::fs::remove_file(disk))
                 .context(|| format!("cannot remove the disk {} of an earlier attempt", disk.display()))?;
         }
         tool.create_overlay(&state.base_disk, &image.format, &overlay).await?;
@@ -393,18 +384,9 @@ impl Driver for QemuDriver {
     }
 
     async fn replace_system(&self, work: Work<'_>, image: &str) -> Result<()> {
-        let machine = work.machine;
-        let mut state = DriverState::required(machine.record)?;
         let image = (self.config.image)(image)?;
         let tool = self.disk_tool(image.arch).await?;
-        let next = next_os_disk(machine.dir);
-        gone(std::fs::remove_file(&next)).context(|| format!("cannot remove {}", next.display()))?;
-        tool.create_overlay(&image.disk, &image.format, &next).await?;
-        state.image_digest = image.digest;
-        state.base_disk = image.disk;
-        state.replace_system = true;
-        work.checkpoint.save("system", &state.to_value()?)?;
-        put_next_system_in_place(&mut state, work)
+        replace_system(work, image, &tool).await
     }
 
     async fn suspend(&self, work: Work<'_>) -> Result<()> {
@@ -442,33 +424,10 @@ impl Driver for QemuDriver {
     }
 
     async fn observe(&self, machine: MachineRef<'_>) -> Observation {
-        let Some(presence) = self.presence(machine) else { return Observation::of(MachineState::Missing) };
-        let mut unheard = ORPHAN;
-        if presence.is_supervised() {
-            match presence.ask(Call::Status, STATUS, drop).await {
-                Ok(Reply::Status(status)) => return supervised(adopting(status, &presence)),
-                Err(error) if error.code() == Code::TimedOut => unheard = "its supervisor does not answer",
-                // It has just ended, or died.
-                Ok(_) | Err(_) => {}
-            }
+        match self.presence(machine) {
+            Some(presence) => observed(machine, &presence).await,
+            None => Observation::of(MachineState::Missing),
         }
-        // A QEMU whose supervisor was lost while it saved or loaded the machine's memory: what counts is in the file.
-        if Suspended::read(machine.dir).is_some() {
-            return switched_off(machine);
-        }
-        if let Some(run) = presence.live_run() {
-            let mut warnings = run.warnings;
-            warnings.push(unheard.to_owned());
-            return Observation { state: MachineState::Running, endpoints: run.ports.map(Into::into), warnings };
-        }
-        if presence.live_qemu().is_some() {
-            return Observation { warnings: vec![unheard.to_owned()], ..Observation::of(MachineState::Running) };
-        }
-        // One that has noted its end only says good-bye.
-        if presence.is_locked() && LastExit::read(machine.dir).is_none() {
-            return Observation::of(MachineState::Starting);
-        }
-        switched_off(machine)
     }
 
     fn usage(&self, machine: MachineRef<'_>) -> Option<Usage> {
@@ -494,74 +453,6 @@ impl Driver for QemuDriver {
             host_key: machine.record.host_key.clone().unwrap_or_default(),
             machine: machine.record.name.to_string(),
         }
-    }
-}
-
-/// Completes what [`Driver::replace_system`] noted, whoever was interrupted in between.
-fn put_next_system_in_place(state: &mut DriverState, work: Work<'_>) -> Result<()> {
-    if !state.replace_system {
-        return Ok(());
-    }
-    let (next, present) = (next_os_disk(work.machine.dir), os_disk(work.machine.dir));
-    // Not there any more: that was done, and only the note of it is missing.
-    if next.exists() {
-        std::fs::rename(&next, &present)
-            .and_then(|()| machine_files::sync_folder(work.machine.dir))
-            .context(|| format!("cannot put {} in place", next.display()))?;
-    }
-    state.replace_system = false;
-    work.checkpoint.save("system", &state.to_value()?)
-}
-
-/// A supervisor that is only just adopting a machine does not speak for it yet: what the last one noted is still true.
-fn adopting(status: Status, presence: &Presence<'_>) -> Status {
-    match presence.live_run().and_then(|run| run.ports) {
-        Some(ports) if status.state == RunState::Starting => {
-            Status { state: RunState::Running, ports: Some(ports), ..status }
-        }
-        _ => status,
-    }
-}
-
-fn supervised(status: Status) -> Observation {
-    let state = match status.state {
-        RunState::Starting => MachineState::Starting,
-        RunState::Running => MachineState::Running,
-        RunState::Paused => MachineState::Paused,
-        RunState::Stopping => MachineState::Stopping,
-    };
-    Observation { state, endpoints: status.ports.map(Into::into), warnings: status.warnings }
-}
-
-/// A machine that does not run: whether it could, and whether its last run ended as it should.
-fn switched_off(machine: MachineRef<'_>) -> Observation {
-    let disks = [os_disk(machine.dir), data_disk(machine.dir)];
-    if disks.iter().any(|disk| !disk.exists()) {
-        return Observation::of(MachineState::Missing);
-    }
-    if let Some(state) = DriverState::of(machine.record)
-        && !state.base_disk.exists()
-    {
-        return Observation::of(MachineState::Broken(format!(
-            "the disk of its image is gone ({}): `machine image` gets or builds images",
-            state.base_disk.display()
-        )));
-    }
-    if let Some(suspended) = Suspended::read(machine.dir) {
-        let since = suspended.at.strftime("%Y-%m-%d %H:%M:%SZ");
-        return Observation { warnings: vec![format!("suspended at {since}")], ..Observation::of(MachineState::Saved) };
-    }
-    match LastExit::read(machine.dir) {
-        Some(exit) if !exit.clean => Observation::of(MachineState::Broken(exit.describe())),
-        Some(_) => Observation::of(MachineState::Stopped),
-        None if RunFile::read(machine.dir).is_some() => Observation {
-            warnings: vec![
-                "its last run ended without a shutdown (this computer went off, or its processes were killed)"
-                    .to_owned(),
-            ],
-            ..Observation::of(MachineState::Stopped)
-        },
-        None => Observation::of(MachineState::Stopped),
     }
 }
 

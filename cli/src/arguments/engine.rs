@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::outcome::Format;
+use super::machines::Listing;
 
 /// Whose packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,13 +89,7 @@ pub enum User {
         no_docker: bool,
     },
     /// List the accounts of people
-    Ls {
-        /// The machine [default: "default", where it exists]
-        machine: Option<String>,
-        /// Form of the output
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
-    },
+    Ls(Listing),
     /// Remove an account, with its home
     Rm {
         /// The machine

@@ -1,0 +1,238 @@
+//! The words of the command line.
+
+mod create;
+mod ec2;
+mod engine;
+mod image;
+mod machines;
+mod often;
+mod share;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell as CompletionShell;
+
+pub use create::{Create, PublishTo};
+pub use ec2::{Ec2, Orphans};
+pub use engine::{EngineSettings, EngineSource, Provision, Set, User};
+pub use image::Image;
+pub use machines::{
+    Doctor, Env, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, SomeMachines, Ssh, Stop, Use,
+    Version,
+};
+pub use share::Share;
+
+use often::Often;
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this computer cannot carry the machine (nothing was made), \
+130 interrupted; `machine ssh` returns the remote command's.
+
+A machine's name may be left out where a machine called \"default\" exists.";
+
+/// Docker hosts on this computer: create one, point Docker at it, throw it away.
+#[derive(Debug, Parser)]
+#[command(name = "machine", version, disable_version_flag = true, after_help = AFTER_HELP, max_term_width = 110)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    /// Print the version
+    #[arg(long, short = 'v', action = clap::ArgAction::Version)]
+    version: Option<bool>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+impl Arguments {
+    /// Parses what this program was started with.
+    ///
+    /// # Errors
+    /// Wrong words, and the words that ask for help or the version.
+    pub fn read() -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        Often::read(&words).map_or_else(|| Self::try_parse_from(words), Ok)
+    }
+}
+
+/// What goes with every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Where machines are kept [env: MACHINE_STORAGE_PATH]
+    #[arg(long, short = 's', global = true, value_name = "DIR")]
+    pub storage_path: Option<PathBuf>,
+    /// Log what is done, on standard error
+    #[arg(long, short = 'D', global = true)]
+    pub debug: bool,
+    /// Say only what fails (in `ls`: print names alone)
+    #[arg(long, short = 'q', global = true)]
+    pub quiet: bool,
+    /// Also show what tools and the booting guest print
+    #[arg(long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+    /// How progress is shown, on standard error
+    #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
+    pub progress: Progress,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    /// Live on a terminal, plain lines elsewhere.
+    Auto,
+    /// Plain lines.
+    Plain,
+    /// JSON lines: one event each.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the machine that DOCKER_HOST points to
+    Active,
+    /// Print the flags that point a Docker client at a machine
+    Config(OneMachine),
+    /// Create a machine
+    Create(Box<Create>),
+    /// Check this computer, and the machines that run on it
+    Doctor(Doctor),
+    /// At Amazon EC2: find what was left behind, print the permissions needed
+    Ec2 {
+        #[command(subcommand)]
+        command: Ec2,
+    },
+    /// Print the lines that point a shell's Docker client at a machine
+    Env(Env),
+    /// Images that machines are made from
+    Image {
+        #[command(subcommand)]
+        command: Image,
+    },
+    /// Print all that is known of a machine, as JSON
+    Inspect(OneMachine),
+    /// Print the addresses of machines
+    Ip(SomeMachines),
+    /// End machines at once, as pulling the plug would
+    Kill(SomeMachines),
+    /// Print what a machine wrote: its supervisor's log, its serial console
+    Logs(Logs),
+    /// List machines
+    #[command(visible_alias = "list")]
+    Ls(Ls),
+    /// Halt machines; their memory stays where it is
+    Pause(SomeMachines),
+    /// List the ports that containers publish, on this computer
+    Ports(Ports),
+    /// Make machines what was asked for: engine, settings, certificates
+    ///
+    /// What is so already is left alone: a second run changes and restarts nothing, and one after a failure carries on.
+    Provision(Provision),
+    /// Make new TLS certificates for machines; containers go on
+    RegenerateCerts(RegenerateCerts),
+    /// Restart machines
+    Restart(Power),
+    /// Let paused machines go on
+    Resume(SomeMachines),
+    /// Remove machines, with everything in them
+    Rm(Rm),
+    /// Change settings of a machine's engine
+    ///
+    /// Each flag replaces all that it set before; an empty value takes it back. The engine restarts once, if it must;
+    /// containers go on.
+    Set(Box<Set>),
+    /// Folders of this computer that a machine sees
+    Share {
+        #[command(subcommand)]
+        command: Share,
+    },
+    /// Log in to a machine, or run a command on it
+    Ssh(Ssh),
+    /// Start machines
+    Start(Power),
+    /// Print the state of a machine
+    Status(OneMachine),
+    /// Shut machines down
+    Stop(Stop),
+    /// Save machines' memory and turn them off; `start` goes on there
+    Suspend(SomeMachines),
+    /// Bring the ports of a machine elsewhere here, through SSH
+    Tunnel(OneMachine),
+    /// Bring the engines of machines to their newest version
+    ///
+    /// Containers, images and volumes stay.
+    Upgrade(SomeMachines),
+    /// Print the address of a machine's engine
+    Url(OneMachine),
+    /// Make a machine the one that `docker` talks to, in every terminal
+    Use(Use),
+    /// Accounts on a machine, for more people than one
+    User {
+        #[command(subcommand)]
+        command: User,
+    },
+    /// Print this program's version, or that of a machine's engine
+    Version(Version),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: CompletionShell,
+    },
+    /// Be the supervisor of a running machine
+    #[command(hide = true)]
+    Supervise {
+        /// The machine
+        name: String,
+        /// Start nothing: only look after what runs
+        #[arg(long)]
+        adopt: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn create_takes_flags_before_and_after_the_name() {
+        for line in [["machine", "create", "--cpus", "2", "dev"], ["machine", "create", "dev", "--cpus", "2"]] {
+            let Command::Create(create) = Arguments::try_parse_from(line).unwrap().command else { panic!() };
+            assert_eq!((create.name.as_str(), create.cpus), ("dev", Some(2)));
+        }
+    }
+
+    #[test]
+    fn the_command_lines_that_the_window_shows_are_understood_here() {
+        let actions = [
+            r#"{"verb":"create","name":"dev","cpus":2,"memory_mib":1536,"disk_mib":20480}"#,
+            r#"{"verb":"start","name":"dev"}"#,
+            r#"{"verb":"stop","name":"dev"}"#,
+            r#"{"verb":"restart","name":"dev"}"#,
+            r#"{"verb":"kill","name":"dev"}"#,
+            r#"{"verb":"remove","name":"dev","force":true}"#,
+            r#"{"verb":"remove","name":"dev","force":false}"#,
+        ];
+        for action in actions {
+            let line = serde_json::from_str::<machine_app::Action>(action).unwrap().command_line();
+            let arguments =
+                Arguments::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+            if let Command::Create(create) = arguments.command {
+                assert_eq!((create.cpus, create.memory, create.disk), (Some(2), Some(1536), Some(20480)));
+            }
+        }
+    }
+
+    #[test]
+    fn ssh_passes_everything_after_the_name_through() {
+        let line = ["machine", "ssh", "dev", "ls", "-l", "--", "-x"];
+        let Command::Ssh(ssh) = Arguments::try_parse_from(line).unwrap().command else { panic!() };
+        assert_eq!(ssh.words, ["dev", "ls", "-l", "--", "-x"]);
+    }
+}
