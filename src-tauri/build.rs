@@ -8,6 +8,7 @@ const COMMANDS: &[&str] = &[
     "doctor",
     "follow",
     "leave",
+    "open_port",
     "perform",
     "quit",
     "size_bounds",

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use machine_app::{Action, Check, ContainerAction, SizeBounds, Source, Told};
-use machine_core::{Event, MachineName, Reporter};
+use machine_core::{Event, MachineName, Reporter, ResultExt};
 use tauri::ipc::Channel;
 use tauri::{AppHandle, State};
 
@@ -74,6 +74,18 @@ pub async fn follow(session: State<'_, Session>, source: Source, told: Channel<T
 #[tauri::command]
 pub fn leave(session: State<'_, Session>, channel: u32) {
     session.leave(channel);
+}
+
+/// Opens the page that a container publishes on `port` in the user's browser. The address is made here.
+#[tauri::command]
+pub async fn open_port(session: State<'_, Session>, machine: MachineName, port: u16) -> Result<(), Failure> {
+    let app = session.app()?;
+    let open = move || async move {
+        let page = app.page(&machine, port).await?;
+        open::that_detached(&page)
+            .context(|| format!("no browser could be opened: type {page} into one"))
+    };
+    Ok(on_own_thread(open).await?)
 }
 
 /// Ends this program, whatever work goes on.

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use machine_app::{
-    Action, Card, Check, Container, ContainerAction, ContainerVerb, LogKind, Outcome, Range, Row, Share, SizeBounds,
+    Action, Card, Check, Container, ContainerAction, ContainerVerb, LogKind, Outcome, PortRow, PortState, Range, Row, Share, SizeBounds,
     Source, Told, Verb,
 };
-use machine_core::{Event, EventKind, Level, MachineName, Stage};
+use machine_core::{Event, EventKind, Level, MachineName, Protocol, Stage};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -28,7 +28,16 @@ fn cards() -> Vec<Card> {
         error: text.map(str::to_owned),
         warnings: text.into_iter().map(str::to_owned).collect(),
     };
-    let can = vec![Verb::Start, Verb::Stop, Verb::Restart, Verb::Kill, Verb::Remove];
+    let can = vec![
+        Verb::Start,
+        Verb::Stop,
+        Verb::Restart,
+        Verb::Pause,
+        Verb::Resume,
+        Verb::Suspend,
+        Verb::Kill,
+        Verb::Remove,
+    ];
     let share = Share { cpu_percent: Some(1), memory_mib: Some(1), disk_mib: 1 };
     let off = Share { cpu_percent: None, memory_mib: None, disk_mib: 1 };
     vec![
@@ -67,6 +76,9 @@ fn actions() -> Vec<Action> {
         Action::Start { name: name() },
         Action::Stop { name: name() },
         Action::Restart { name: name() },
+        Action::Pause { name: name() },
+        Action::Resume { name: name() },
+        Action::Suspend { name: name() },
         Action::Kill { name: name() },
         Action::Remove { name: name(), force: true },
     ]
@@ -75,11 +87,27 @@ fn actions() -> Vec<Action> {
 fn sources() -> Vec<Source> {
     let machine = || "dev".parse::<MachineName>().unwrap();
     let id = "0123456789ab".parse().unwrap();
-    let mut sources = vec![Source::Containers { machine: machine() }, Source::ContainerLog { machine: machine(), id }];
+    let mut sources = vec![
+        Source::Containers { machine: machine() },
+        Source::Ports { machine: machine() },
+        Source::ContainerLog { machine: machine(), id }];
     for kind in [LogKind::Serial, LogKind::Supervisor, LogKind::Qemu, LogKind::Events] {
         sources.push(Source::MachineLog { machine: machine(), kind });
     }
     sources
+}
+
+fn ports() -> Vec<PortRow> {
+    let address = "127.0.0.1:80".parse().unwrap();
+    let states = [
+        PortState::Open { addresses: vec![address] },
+        PortState::Opening,
+        PortState::Taken { address, holder: Some("text".to_owned()) },
+        PortState::Taken { address, holder: None },
+        PortState::Refused { reason: "text".to_owned() },
+    ];
+    let row = |state| PortRow { protocol: Protocol::Tcp, port: 80, container: "web".to_owned(), container_port: 80, state };
+    states.map(row).to_vec()
 }
 
 fn container_action(verb: ContainerVerb) -> ContainerAction {
@@ -125,6 +153,7 @@ fn contract() -> Value {
             docker: "docker --context dev".to_owned(),
             containers: vec![container(Some("text"), all.to_vec()), container(None, Vec::new())],
         },
+        Told::Ports { ports: ports() },
         Told::Lines { lines: vec!["text".to_owned()] },
         Told::End,
         Told::Waiting { reason: "text".to_owned() },

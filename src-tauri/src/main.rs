@@ -30,6 +30,7 @@ fn main() -> Result<()> {
             commands::doctor,
             commands::follow,
             commands::leave,
+            commands::open_port,
             commands::perform,
             commands::quit,
             commands::size_bounds,

@@ -1,7 +1,7 @@
 // What the front end knows of the rest: one interface with two implementations, and the types of what goes over it. That these
 // are those of the Rust side is checked in both directions: contract.ts is written by a test there and type-checked here.
 
-export type Verb = 'start' | 'stop' | 'restart' | 'kill' | 'remove';
+export type Verb = 'start' | 'stop' | 'restart' | 'pause' | 'resume' | 'suspend' | 'kill' | 'remove';
 
 /** One machine, as `machine ls` tells of it, with what can be done to it. */
 export interface Card {
@@ -32,7 +32,7 @@ export interface Share {
 
 export type Action =
   | { verb: 'create'; name: string; cpus: number | null; memory_mib: number | null; disk_mib: number | null }
-  | { verb: 'start' | 'stop' | 'restart' | 'kill'; name: string }
+  | { verb: 'start' | 'stop' | 'restart' | 'pause' | 'resume' | 'suspend' | 'kill'; name: string }
   | { verb: 'remove'; name: string; force: boolean };
 
 export type WorkEvent = { machine: string | null; elapsed_ms: number } & (
@@ -94,15 +94,29 @@ export interface ContainerAction {
   verb: ContainerVerb;
 }
 
+/** A port of this computer that leads to a container's. */
+export interface PortRow {
+  protocol: 'tcp' | 'udp';
+  port: number;
+  container: string;
+  container_port: number;
+  state:
+    | { state: 'open'; addresses: string[] }
+    | { state: 'opening' }
+    | { state: 'taken'; address: string; holder: string | null }
+    | { state: 'refused'; reason: string };
+}
+
 export type LogKind = 'serial' | 'supervisor' | 'qemu' | 'events';
 
 export type Source =
-  | { of: 'containers'; machine: string }
+  | { of: 'containers' | 'ports'; machine: string }
   | { of: 'machine_log'; machine: string; kind: LogKind }
   | { of: 'container_log'; machine: string; id: string };
 
 export type Told =
   | { kind: 'containers'; docker: string; containers: Container[] }
+  | { kind: 'ports'; ports: PortRow[] }
   | { kind: 'lines'; lines: string[] }
   | { kind: 'waiting'; reason: string }
   | { kind: 'end' };
@@ -118,6 +132,8 @@ export interface Backend {
   changeContainer(action: ContainerAction): Promise<void>;
   /** Tells of `source` until it is left; `failed` when it cannot be followed any longer. */
   follow(source: Source, told: (told: Told) => void, failed: (failure: Failure) => void): () => void;
+  /** Opens the page at a port of this computer that a container of the machine publishes. */
+  openPort(machine: string, port: number): Promise<void>;
   quit(): Promise<void>;
 }
 

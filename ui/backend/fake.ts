@@ -1,6 +1,6 @@
 // Machines that are played, for a browser: the tests of the front end run on them, and so does whoever works on how it looks.
 // `?scene=` chooses what is there (none, some, trouble, many); `&pace=` how long each stage takes, in milliseconds.
-import type { Action, Backend, Card, Container, ContainerVerb, Failure, News, Told, Verb, WorkEvent } from './backend.ts';
+import type { Action, Backend, Card, Container, ContainerVerb, Failure, News, PortRow, Told, Verb, WorkEvent } from './backend.ts';
 
 const GIB = 1024;
 
@@ -30,7 +30,8 @@ function card(name: string, state: string, more: Partial<Card> = {}): Card {
 function settle(card: Card): Card {
   const running = card.state === 'Running';
   const can: Record<string, Verb[]> = {
-    Running: ['stop', 'restart', 'kill', 'remove'],
+    Running: ['stop', 'restart', 'pause', 'suspend', 'kill', 'remove'],
+    Paused: ['resume', 'restart', 'kill', 'remove'],
     Stopped: ['start', 'remove'],
     Starting: ['kill'],
     Stopping: ['kill'],
@@ -123,6 +124,9 @@ const STAGES: Record<Action['verb'], [string, string][]> = {
   start: [['start', 'Starting the machine'], ['boot', 'Booting'], ['engine', 'Waiting for Docker Engine']],
   stop: [['stop', 'Stopping']],
   restart: [['stop', 'Stopping'], ['start', 'Starting the machine'], ['boot', 'Booting']],
+  pause: [['pause', 'Halting']],
+  resume: [['resume', 'Going on']],
+  suspend: [['suspend', 'Saving its memory']],
   kill: [['kill', 'Killing']],
   remove: [['remove', 'Removing']],
 };
@@ -132,9 +136,22 @@ const DONE: Record<Action['verb'], string> = {
   start: 'was started.',
   stop: 'was stopped.',
   restart: 'was restarted.',
+  pause: 'was paused.',
+  resume: 'was resumed.',
+  suspend: 'was suspended.',
   kill: 'was killed.',
   remove: 'was removed.',
 };
+
+const AFTER: Partial<Record<Action['verb'], string>> = { stop: 'Stopped', kill: 'Stopped', pause: 'Paused', suspend: 'Saved' };
+
+const PORTS: PortRow[] = [
+  { protocol: 'tcp', port: 5000, container: 'registry', container_port: 5000, state: { state: 'open', addresses: ['127.0.0.1:5000', '[::1]:5000'] } },
+  { protocol: 'tcp', port: 8080, container: 'shop-web-1', container_port: 80, state: { state: 'open', addresses: ['127.0.0.1:8080', '[::1]:8080'] } },
+  { protocol: 'tcp', port: 8443, container: 'shop-web-1', container_port: 443, state: { state: 'taken', address: '127.0.0.1:8443', holder: 'node (process 4711)' } },
+  { protocol: 'udp', port: 8053, container: 'shop-names-1', container_port: 53, state: { state: 'opening' } },
+  { protocol: 'tcp', port: 443, container: 'shop-edge-1', container_port: 443, state: { state: 'refused', reason: 'ports below 1024 are kept for root here: `sudo sysctl net.ipv4.ip_unprivileged_port_start=80` opens them' } },
+];
 
 export function fakeBackend(): Backend {
   const query = new URLSearchParams(location.search);
@@ -202,7 +219,7 @@ export function fakeBackend(): Backend {
       if (action.verb === 'remove') {
         machines = machines.filter((machine) => machine.name !== action.name);
         publish();
-      } else become(action.name, action.verb === 'stop' || action.verb === 'kill' ? 'Stopped' : 'Running');
+      } else become(action.name, AFTER[action.verb] ?? 'Running');
       return `Machine "${action.name}" ${DONE[action.verb]}`;
     },
     async cancel(name) {
@@ -245,14 +262,16 @@ export function fakeBackend(): Backend {
       const stop = machines.find((machine) => machine.name === source.machine)?.state !== 'Running';
       const look = () => {
         if (stop) say({ kind: 'waiting', reason: `machine "${source.machine}": Host is not running` });
+        else if (source.of === 'ports') say({ kind: 'ports', ports: PORTS });
         else say({ kind: 'containers', docker: `docker --context ${source.machine}`, containers });
       };
       const more = (count: number) => {
         const lines = Array.from({ length: count }, () => `2026-11-22T10:00:${String(line % 60).padStart(2, '0')}.000Z ${line % 7 === 3 ? 'warning: slow answer' : 'GET /health 200'} #${line++}`);
         say({ kind: 'lines', lines });
       };
-      const timer = source.of === 'containers' ? undefined : setInterval(() => more(1), Math.max(pace, 20));
-      if (source.of === 'containers') {
+      const changing = source.of === 'containers' || source.of === 'ports';
+      const timer = changing ? undefined : setInterval(() => more(1), Math.max(pace, 20));
+      if (changing) {
         followers.add(look);
         setTimeout(look);
       } else setTimeout(() => more(200));
@@ -261,6 +280,10 @@ export function fakeBackend(): Backend {
         clearInterval(timer);
         followers.delete(look);
       };
+    },
+    async openPort(_machine, port) {
+      if (port === 5000) throw refuse(`no browser could be opened: type http://localhost:${port}/ into one`);
+      Object.assign(window, { opened: port });
     },
     async quit() {
       document.body.textContent = 'The program has ended.';

@@ -23,6 +23,7 @@ export function tauriBackend(): Backend {
         if (!over) void invoke('leave', { channel: channel.id });
       };
     },
+    openPort: (machine, port) => invoke('open_port', { machine, port }),
     quit: () => invoke('quit'),
   };
 }

@@ -59,6 +59,10 @@ for (const colors of ['light', 'dark'] as const) {
       await page.getByText('shop-web-1').waitFor();
       await picture(page, `containers-${colors}`);
       expect(await barriers(page)).toEqual([]);
+      await page.getByRole('tab', { name: 'Ports' }).click();
+      await page.getByText('open at 127.0.0.1, ::1').first().waitFor();
+      await picture(page, `ports-${colors}`);
+      expect(await barriers(page)).toEqual([]);
       await page.getByRole('tab', { name: 'Logs' }).click();
       await page.getByText('GET /health').first().waitFor();
       await page.getByRole('searchbox').fill('warning');
@@ -138,6 +142,39 @@ test('starting and stopping happen in the row', () =>
     await button(page, 'Stop build').click();
     await page.getByText('Machine "build" was stopped.').waitFor();
     await button(page, 'Start build').waitFor();
+  }));
+
+test('a machine is paused, goes on, and is suspended from its row', () =>
+  inWindow({ scene: 'some' }, async (page) => {
+    const choose = async (name: string) => {
+      await button(page, 'More for dev').click();
+      await page.getByRole('menuitem', { name, exact: true }).click();
+    };
+    await choose('Pause');
+    await page.getByText('Machine "dev" was paused.').waitFor();
+    await button(page, 'Resume dev').click();
+    await page.getByText('Machine "dev" was resumed.').waitFor();
+    await choose('Suspend');
+    await page.getByText('Machine "dev" was suspended.').waitFor();
+    await page.getByRole('listitem', { name: 'dev' }).getByText('Suspended', { exact: true }).waitFor();
+    await button(page, 'Start dev').waitFor();
+  }));
+
+test('ports say where they are, who has those that are taken, and open in the browser', () =>
+  inWindow({ scene: 'some' }, async (page) => {
+    await button(page, 'Open dev').click();
+    await page.getByRole('tab', { name: 'Containers' }).press('ArrowRight');
+    await page.getByText('taken: node (process 4711) has 127.0.0.1:8443').waitFor();
+    const open = (port: number) => page.getByTitle(`Open http://localhost:${port}/ in the browser`);
+    expect(await open(8443).count()).toBe(0);
+    await open(8080).click();
+    expect(await page.evaluate(() => (window as unknown as { opened: number }).opened)).toBe(8080);
+    await open(5000).click();
+    await page.getByText('type http://localhost:5000/ into one').waitFor();
+    await open(8080).click();
+    await page.getByText('type http://localhost:5000/ into one').waitFor({ state: 'detached' });
+    await page.getByRole('tab', { name: 'Containers' }).click();
+    await open(8080).waitFor();
   }));
 
 test('trouble with the store and a window that is to close while work goes on are said in words', () =>

@@ -2,7 +2,16 @@
 
 import type { Verb } from '../backend/backend.ts';
 
-const verbs: Record<Verb, string> = { start: 'Start', stop: 'Stop', restart: 'Restart', kill: 'Kill', remove: 'Remove…' };
+const verbs: Record<Verb, string> = {
+  start: 'Start',
+  stop: 'Stop',
+  restart: 'Restart',
+  pause: 'Pause',
+  resume: 'Resume',
+  suspend: 'Suspend',
+  kill: 'Kill',
+  remove: 'Remove…',
+};
 
 export const english = {
   language: 'en',
@@ -24,7 +33,7 @@ export const english = {
     Starting: 'Starting',
     Stopping: 'Stopping',
     Paused: 'Paused',
-    Saved: 'Saved',
+    Saved: 'Suspended',
     Timeout: 'No answer',
     Error: 'Error',
   } as Record<string, string>,
@@ -58,7 +67,21 @@ export const english = {
   },
   open: (name: string) => `Open ${name}`,
   back: 'Machines',
-  tabs: { containers: 'Containers', logs: 'Logs' },
+  tabs: { containers: 'Containers', ports: 'Ports', logs: 'Logs' },
+  ports: {
+    waiting: 'Asking the machine…',
+    none: 'No published ports',
+    noneText: 'A container that is run with -p or -P appears here, and on this computer:',
+    columns: ['Port', 'Container', 'Inside', 'State'],
+    open: (port: number) => `Open http://localhost:${port}/ in the browser`,
+    states: {
+      open: (addresses: string) => `open at ${addresses}`,
+      opening: 'opening',
+      taken: (address: string, holder: string) => `taken: ${holder} has ${address}`,
+      another: 'another program',
+      refused: (reason: string) => `refused: ${reason}`,
+    },
+  },
   containers: {
     waiting: 'Asking the engine…',
     none: 'No containers yet',
@@ -125,7 +148,7 @@ export const english = {
     leave: 'Cancel the work and close',
   },
   work: {
-    failed: { create: 'could not be created', start: 'was not started', stop: 'was not stopped', restart: 'was not restarted', kill: 'was not killed', remove: 'was not removed' },
+    failed: { create: 'could not be created', start: 'was not started', stop: 'was not stopped', restart: 'was not restarted', pause: 'was not paused', resume: 'was not resumed', suspend: 'was not suspended', kill: 'was not killed', remove: 'was not removed' },
     begun: 'Beginning…',
     log: (lines: number) => (lines === 1 ? 'Log (1 line)' : `Log (${lines} lines)`),
     cancelled: 'Cancelled',

@@ -2,7 +2,16 @@
 
 import type { Words } from './english.ts';
 
-const verbs = { start: 'Démarrer', stop: 'Arrêter', restart: 'Redémarrer', kill: 'Tuer', remove: 'Supprimer…' };
+const verbs = {
+  start: 'Démarrer',
+  stop: 'Arrêter',
+  restart: 'Redémarrer',
+  pause: 'Mettre en pause',
+  resume: 'Reprendre',
+  suspend: 'Mettre en veille',
+  kill: 'Tuer',
+  remove: 'Supprimer…',
+};
 
 export const french: Words = {
   language: 'fr',
@@ -16,6 +25,7 @@ export const french: Words = {
     boot: 'Démarrage de Linux',
     engine: 'Démarrage de Docker Engine',
     stop: 'Arrêt',
+    suspend: 'Mise en veille',
     kill: 'Arrêt immédiat',
     remove: 'Suppression',
   },
@@ -66,7 +76,21 @@ export const french: Words = {
   },
   open: (name) => `Ouvrir ${name}`,
   back: 'Machines',
-  tabs: { containers: 'Conteneurs', logs: 'Journaux' },
+  tabs: { containers: 'Conteneurs', ports: 'Ports', logs: 'Journaux' },
+  ports: {
+    waiting: 'Question posée à la machine…',
+    none: 'Aucun port publié',
+    noneText: 'Un conteneur lancé avec -p ou -P apparaît ici, et sur cet ordinateur :',
+    columns: ['Port', 'Conteneur', 'À l’intérieur', 'État'],
+    open: (port) => `Ouvrir http://localhost:${port}/ dans le navigateur`,
+    states: {
+      open: (addresses) => `ouvert sur ${addresses}`,
+      opening: 's’ouvre',
+      taken: (address, holder) => `pris : ${holder} occupe ${address}`,
+      another: 'un autre programme',
+      refused: (reason) => `refusé : ${reason}`,
+    },
+  },
   containers: {
     waiting: 'Question posée au moteur…',
     none: 'Pas encore de conteneur',
@@ -132,7 +156,7 @@ export const french: Words = {
     leave: 'Annuler le travail et fermer',
   },
   work: {
-    failed: { create: 'n’a pas pu être créée', start: 'n’a pas été démarrée', stop: 'n’a pas été arrêtée', restart: 'n’a pas été redémarrée', kill: 'n’a pas été tuée', remove: 'n’a pas été supprimée' },
+    failed: { create: 'n’a pas pu être créée', start: 'n’a pas été démarrée', stop: 'n’a pas été arrêtée', restart: 'n’a pas été redémarrée', pause: 'n’a pas été mise en pause', resume: 'n’a pas repris', suspend: 'n’a pas été mise en veille', kill: 'n’a pas été tuée', remove: 'n’a pas été supprimée' },
     begun: 'Début…',
     log: (lines) => (lines === 1 ? 'Journal (1 ligne)' : `Journal (${lines} lignes)`),
     cancelled: 'Annulé',

@@ -2,14 +2,18 @@
 
 mod boot;
 mod commands;
+mod containers;
+mod ports;
 mod stock;
 mod warm;
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use crate::command::{Output, Program};
 use crate::setup::{self, Group, docker_environment};
@@ -23,6 +27,20 @@ pub struct Options {
     /// How often each quick command is run
     #[arg(long, default_value_t = 200, value_name = "N")]
     runs: usize,
+    /// Only this part (repeat)
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Warm starts and suspension.
+    Warm,
+    /// A boot, and quick commands.
+    Boot,
+    /// Published ports.
+    Ports,
 }
 
 /// A store of its own, with the release build of the program.
@@ -40,6 +58,19 @@ impl Bench {
     fn folder(&self, name: &str) -> PathBuf {
         self.store.join("machines").join(name)
     }
+
+    /// Resident memory of a machine's supervisor, MB.
+    fn resident(&self, name: &str) -> Result<f64> {
+        let path = self.folder(name).join("run.json");
+        let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+        let run: Value = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let pid = run["supervisor"]["pid"].as_u64().ok_or("run.json names no supervisor")?;
+        let status =
+            fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("process {pid}: {error}"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse().map_err(|error| format!("{line}: {error}"))?;
+        Ok(kib * 1024.0 / 1e6)
+    }
 }
 
 /// Measures and prints.
@@ -56,7 +87,7 @@ pub fn run(options: &Options, yes: bool) -> Result<()> {
     let bench = Bench { program: demo::built_program()?, store, environment };
     let result = image::stock(output).and_then(|stock| measure(&bench, options, &folder, &stock, output));
     // Whatever happened, nothing of it stays.
-    for name in ["dev", "bare", "warm"] {
+    for name in ["dev", "bare", "warm", "ports"] {
         let _ = bench.machine(&["--quiet", "rm", "-f", name]).read();
     }
     places::remove_folder(&bench.store)?;
@@ -65,10 +96,19 @@ pub fn run(options: &Options, yes: bool) -> Result<()> {
 
 fn measure(bench: &Bench, options: &Options, image: &Path, stock: &Path, output: &mut Output) -> Result<()> {
     bench.machine(&["image", "import"]).arg(image).run(output)?;
-    println!("load at the beginning: {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
-    warm::measure(bench, options.boots, stock)?;
-    boot::measure(bench, options.boots)?;
-    commands::measure(bench, options.runs)
+    println!("load at the beginning: {}", fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
+    let wanted = |part| options.only.is_empty() || options.only.contains(&part);
+    if wanted(Part::Warm) {
+        warm::measure(bench, options.boots, stock)?;
+    }
+    if wanted(Part::Ports) {
+        ports::measure(bench, options.boots)?;
+    }
+    if wanted(Part::Boot) {
+        boot::measure(bench, options.boots)?;
+        commands::measure(bench, options.runs)?;
+    }
+    Ok(())
 }
 
 /// Runs `work` and says how long it took.

@@ -44,6 +44,21 @@ pub enum Action {
         /// The machine.
         name: MachineName,
     },
+    /// Halt it; its memory stays where it is.
+    Pause {
+        /// The machine.
+        name: MachineName,
+    },
+    /// Let a halted one go on.
+    Resume {
+        /// The machine.
+        name: MachineName,
+    },
+    /// Save its memory and turn it off.
+    Suspend {
+        /// The machine.
+        name: MachineName,
+    },
     /// End it at once.
     Kill {
         /// The machine.
@@ -66,6 +81,9 @@ impl Action {
             | Self::Start { name }
             | Self::Stop { name }
             | Self::Restart { name }
+            | Self::Pause { name }
+            | Self::Resume { name }
+            | Self::Suspend { name }
             | Self::Kill { name }
             | Self::Remove { name, .. } => name,
         }
@@ -87,6 +105,9 @@ impl Action {
             Self::Start { .. } => vec!["start".into()],
             Self::Stop { .. } => vec!["stop".into()],
             Self::Restart { .. } => vec!["restart".into()],
+            Self::Pause { .. } => vec!["pause".into()],
+            Self::Resume { .. } => vec!["resume".into()],
+            Self::Suspend { .. } => vec!["suspend".into()],
             Self::Kill { .. } => vec!["kill".into()],
             Self::Remove { force: false, .. } => vec!["rm".into(), "-y".into()],
             Self::Remove { force: true, .. } => vec!["rm".into(), "-f".into()],
@@ -134,6 +155,18 @@ impl App {
             Action::Restart { name } => {
                 self.restart(&name, SHUTDOWN_LIMIT, Some(ENGINE_LIMIT), reporter).await?;
                 Ok(format!("Machine \"{name}\" was restarted."))
+            }
+            Action::Pause { name } => {
+                self.pause(&name, reporter).await?;
+                Ok(format!("Machine \"{name}\" was paused."))
+            }
+            Action::Resume { name } => {
+                self.resume(&name, reporter).await?;
+                Ok(format!("Machine \"{name}\" was resumed."))
+            }
+            Action::Suspend { name } => {
+                self.suspend(&name, reporter).await?;
+                Ok(format!("Machine \"{name}\" was suspended."))
             }
             Action::Kill { name } => {
                 self.kill(&name, reporter).await?;

@@ -1,10 +1,11 @@
 //! The bridge of a running machine: given to its supervisor, asked by the front ends.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use machine_bridge::{Answer, Bridge, BridgeConfig, ClockReport, PortRow, Question};
-use machine_core::{Endpoints, Error, GuestNetwork, MachineName, MachineRecord, MachineRef, Result};
+use machine_core::{Endpoints, Error, GuestNetwork, MachineName, MachineRecord, MachineRef, Protocol, Result};
 use machine_qemu::Companion;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
@@ -91,6 +92,23 @@ impl App {
     pub async fn ports(&self, name: &MachineName) -> Result<Vec<PortRow>> {
         let Answer::Ports { ports } = self.ask_bridge(name, &Question::Ports).await? else { return Err(other_words()) };
         Ok(ports)
+    }
+
+    /// The address of the web page that a container of a machine publishes on `port`: on this computer, or where the machine is.
+    ///
+    /// # Errors
+    /// A machine that does not run; a port of this computer that is not open.
+    pub async fn page(&self, name: &MachineName, port: u16) -> Result<String> {
+        let record = self.complete_record(name)?;
+        if !self.driver(&record.driver)?.capabilities().local {
+            let address = SocketAddr::new(self.endpoints(&record)?.engine.ip(), port);
+            return Ok(format!("http://{address}/"));
+        }
+        let ports = self.ports(name).await?;
+        let open = ports.iter().filter(|row| row.port == port && row.protocol == Protocol::Tcp).find_map(PortRow::open_at);
+        let address = open.ok_or_else(|| Error::other(format!("port {port} is not open on this computer")))?;
+        // By the name that browsers treat as safe, and that pages expect.
+        Ok(if address.ip().is_loopback() { format!("http://localhost:{port}/") } else { format!("http://{address}/") })
     }
 
     /// How the clock of a machine of this computer goes.

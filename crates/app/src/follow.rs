@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use machine_bridge::PortRow;
 use machine_core::{MachineName, Result};
 use machine_docker::{ContainerId, context_name, engine_time};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use crate::readiness::printable;
 const FIRST_LINES: usize = 1000;
 /// How often a log file is looked at.
 const LOG_PAUSE: Duration = Duration::from_millis(250);
+/// How often a supervisor is asked for its ports.
+const PORTS_PAUSE: Duration = Duration::from_millis(500);
 /// Changes that come together are told together: `docker compose up` makes dozens.
 const TOGETHER: Duration = Duration::from_millis(60);
 /// The longest that telling is put off while changes keep coming.
@@ -28,6 +31,11 @@ const AGAIN: Duration = Duration::from_secs(2);
 pub enum Source {
     /// The containers of a machine.
     Containers {
+        /// The machine.
+        machine: MachineName,
+    },
+    /// The ports of this computer that lead to containers of a machine.
+    Ports {
         /// The machine.
         machine: MachineName,
     },
@@ -58,6 +66,11 @@ pub enum Told {
         /// By project and name.
         containers: Vec<Container>,
     },
+    /// All ports, as they are now.
+    Ports {
+        /// In order.
+        ports: Vec<PortRow>,
+    },
     /// More lines of a log.
     Lines {
         /// Without line ends and control characters.
@@ -80,6 +93,7 @@ impl App {
     pub async fn follow(&self, source: Source, tell: impl Fn(Told)) -> Result<()> {
         match source {
             Source::Containers { machine } => self.follow_containers(&machine, &tell).await,
+            Source::Ports { machine } => self.follow_ports(&machine, &tell).await,
             Source::MachineLog { machine, kind } => self.follow_log(&machine, kind, &tell).await,
             Source::ContainerLog { machine, id } => self.follow_output(&machine, &id, &tell).await,
         }
@@ -110,6 +124,23 @@ impl App {
                 while let Ok(Ok(Some(_))) = tokio::time::timeout(TOGETHER, events.next()).await {}
             })
             .await;
+        }
+    }
+
+    async fn follow_ports(&self, machine: &MachineName, tell: &impl Fn(Told)) -> Result<()> {
+        let mut told = None;
+        loop {
+            // Without its record there is no machine to wait for.
+            self.store.load(machine)?;
+            let now = match self.ports(machine).await {
+                Ok(ports) => Told::Ports { ports },
+                Err(error) => Told::Waiting { reason: error.to_string() },
+            };
+            if told.as_ref() != Some(&now) {
+                tell(now.clone());
+                told = Some(now);
+            }
+            tokio::time::sleep(PORTS_PAUSE).await;
         }
     }
 

@@ -25,6 +25,12 @@ pub enum Verb {
     Stop,
     /// ...restarted,
     Restart,
+    /// ...halted, its memory where it is,
+    Pause,
+    /// ...let go on,
+    Resume,
+    /// ...saved and turned off,
+    Suspend,
     /// ...killed,
     Kill,
     /// ...removed.
@@ -113,25 +119,35 @@ impl Overview {
         let usage = self.measure(&row);
         let named = row.name.parse::<MachineName>().is_ok();
         let unreadable = row.driver.is_none();
-        let can = match row.state.as_str() {
+        let (power, pause) = self.abilities(&row);
+        let mut can = match row.state.as_str() {
             _ if !named => Vec::new(),
-            _ if unreadable || !self.has_power(&row) => vec![Verb::Remove],
-            "Running" | "Timeout" => vec![Verb::Stop, Verb::Restart, Verb::Kill, Verb::Remove],
+            _ if unreadable || !power => vec![Verb::Remove],
+            "Running" | "Timeout" => {
+                vec![Verb::Stop, Verb::Restart, Verb::Pause, Verb::Suspend, Verb::Kill, Verb::Remove]
+            }
             "Stopped" => vec![Verb::Start, Verb::Remove],
-            "Paused" => vec![Verb::Restart, Verb::Kill, Verb::Remove],
+            "Paused" => vec![Verb::Resume, Verb::Restart, Verb::Kill, Verb::Remove],
             "Starting" | "Stopping" => vec![Verb::Kill],
             _ => vec![Verb::Start, Verb::Remove],
         };
+        if !pause {
+            can.retain(|verb| !matches!(verb, Verb::Pause | Verb::Resume | Verb::Suspend));
+        }
         let env_line = row.url.is_some().then(|| self.app.env_line(&row.name));
         Card { row, can, unreadable, env_line, usage }
     }
 }
 
 impl Overview {
-    /// Whether its driver starts and stops machines; one that this program does not know removes them at least.
-    fn has_power(&self, row: &Row) -> bool {
+    /// Whether its driver starts and stops machines, and whether it halts and saves them; one that this program does not know
+    /// removes them at least.
+    fn abilities(&self, row: &Row) -> (bool, bool) {
         let driver = row.driver.as_deref().and_then(|name| self.app.driver(name).ok());
-        driver.is_some_and(|driver| driver.capabilities().power)
+        driver.map_or((false, false), |driver| {
+            let can = driver.capabilities();
+            (can.power, can.pause)
+        })
     }
 }
 

@@ -11,7 +11,7 @@ use crate::Result;
 
 /// Needs the running machine `dev` that the boots left behind.
 pub fn measure(bench: &Bench, runs: usize) -> Result<()> {
-    let memory = supervisor_memory(bench)?;
+    let memory = bench.resident("dev")?;
     let (truth, env) = against_true(bench, &["env", "dev"], runs)?;
     bench.machine(&["--quiet", "kill", "dev"]).read()?;
     let (truth_one, one) = against_true(bench, &["ls"], runs)?;
@@ -70,17 +70,4 @@ fn many_machines(bench: &Bench, count: usize) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Resident memory, MB.
-fn supervisor_memory(bench: &Bench) -> Result<f64> {
-    let path = bench.folder("dev").join("run.json");
-    let text = fs::read_to_string(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let run: Value = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
-    let pid = run["supervisor"]["pid"].as_u64().ok_or("run.json names no supervisor")?;
-    let status =
-        fs::read_to_string(format!("/proc/{pid}/status")).map_err(|error| format!("process {pid}: {error}"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse().map_err(|error| format!("{line}: {error}"))?;
-    Ok(kib * 1024.0 / 1e6)
 }

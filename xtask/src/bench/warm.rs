@@ -1,12 +1,11 @@
 //! Booting, beginning from a warm state, and going on after a suspension, against bare QEMU with a stock image.
 
-use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use super::containers::{docker, import_busybox};
 use super::{Bench, median, ratio, stock, timed};
 use crate::Result;
-use crate::command::Program;
 
 /// The memory of every guest here, MiB.
 const MEMORY: u64 = 2048;
@@ -32,7 +31,7 @@ pub fn measure(bench: &Bench, boots: usize, image: &Path) -> Result<()> {
         remove()?;
         times[2].push(create(&[])?);
         // The first container of a machine that has just begun, and one on the same machine later.
-        container_image(bench, name)?;
+        import_busybox(bench, name)?;
         runs[0].push(run_container(bench, name)?);
         for _ in 0..3 {
             run_container(bench, name)?;
@@ -82,23 +81,6 @@ fn state_size(bench: &Bench) -> u64 {
     states.filter_map(|state| state["bytes"].as_u64()).sum()
 }
 
-/// Brings an image of one program into the machine's engine, without a registry.
-fn container_image(bench: &Bench, name: &str) -> Result<()> {
-    let folder = bench.store.join("box");
-    let _the_last_one = fs::remove_dir_all(&folder);
-    fs::create_dir_all(folder.join("bin")).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-    let busybox = crate::places::find_program("busybox").ok_or("busybox is not installed")?;
-    fs::copy(busybox, folder.join("bin/true")).map_err(|error| format!("cannot copy busybox: {error}"))?;
-    let script =
-        format!("tar -C '{}' -c . | docker import -c 'CMD [\"/bin/true\"]' - box >/dev/null", folder.display());
-    docker(bench, name, &script)
-}
-
 fn run_container(bench: &Bench, name: &str) -> Result<Duration> {
-    timed(|| docker(bench, name, "docker run --rm box /bin/true")).map(|(_, time)| time)
-}
-
-fn docker(bench: &Bench, name: &str, script: &str) -> Result<()> {
-    let line = format!("eval \"$('{}' env --shell bash {name})\" && {script}", bench.program.display());
-    Program::new("bash").args(["-c", &line]).envs(&bench.environment).read().map(drop)
+    timed(|| docker(bench, name, "docker run --rm box /bin/busybox true")).map(|(_, time)| time)
 }

@@ -46,6 +46,12 @@ pub enum PortState {
 }
 
 impl PortRow {
+    /// Where it is best reached from this computer, if it is open.
+    pub fn open_at(&self) -> Option<SocketAddr> {
+        let PortState::Open { addresses } = &self.state else { return None };
+        addresses.iter().find(|address| address.ip().is_loopback()).or(addresses.first()).copied()
+    }
+
     /// What the user should know of it.
     pub(crate) fn warning(&self) -> Option<String> {
         let Self { protocol, port, container, .. } = self;
