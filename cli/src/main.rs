@@ -15,10 +15,9 @@ use std::io::IsTerminal as _;
 use machine_app::{App, Environment};
 use machine_core::{Code, Error, Result};
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Command};
 
 fn main() {
-    reset_sigpipe();
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -28,6 +27,10 @@ fn main() {
             std::process::exit(code);
         }
     };
+    // What goes on for long writes to sockets, which must not end it (std's `writev` to one raises the signal).
+    if !matches!(arguments.command, Command::Supervise { .. } | Command::Tunnel(_)) {
+        reset_sigpipe();
+    }
     log_to_stderr(&arguments);
     let outcome = Environment::read(arguments.global.storage_path.as_deref())
         .map(App::new)
@@ -74,7 +77,7 @@ fn stdout_colours(colour: &'static str) -> (&'static str, &'static str) {
 fn log_to_stderr(arguments: &Arguments) {
     let level = match arguments.command {
         _ if arguments.global.debug || Environment::debug() => "debug",
-        arguments::Command::Supervise { .. } => "info",
+        Command::Supervise { .. } => "info",
         _ => return,
     };
     let rooms = [

@@ -82,8 +82,7 @@ pub async fn open_port(session: State<'_, Session>, machine: MachineName, port: 
     let app = session.app()?;
     let open = move || async move {
         let page = app.page(&machine, port).await?;
-        open::that_detached(&page)
-            .context(|| format!("no browser could be opened: type {page} into one"))
+        open::that_detached(&page).context(|| format!("no browser could be opened: type {page} into one"))
     };
     Ok(on_own_thread(open).await?)
 }

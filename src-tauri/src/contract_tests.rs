@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use machine_app::{
-    Action, Card, Check, Container, ContainerAction, ContainerVerb, LogKind, Outcome, PortRow, PortState, Range, Row, Share, SizeBounds,
-    Source, Told, Verb,
+    Action, Card, Check, Container, ContainerAction, ContainerVerb, LogKind, Outcome, PortRow, PortState, Range, Row,
+    Share, SizeBounds, Source, Told, Verb,
 };
 use machine_core::{Event, EventKind, Level, MachineName, Protocol, Stage};
 use serde_json::{Value, json};
@@ -90,7 +90,8 @@ fn sources() -> Vec<Source> {
     let mut sources = vec![
         Source::Containers { machine: machine() },
         Source::Ports { machine: machine() },
-        Source::ContainerLog { machine: machine(), id }];
+        Source::ContainerLog { machine: machine(), id },
+    ];
     for kind in [LogKind::Serial, LogKind::Supervisor, LogKind::Qemu, LogKind::Events] {
         sources.push(Source::MachineLog { machine: machine(), kind });
     }
@@ -106,7 +107,8 @@ fn ports() -> Vec<PortRow> {
         PortState::Taken { address, holder: None },
         PortState::Refused { reason: "text".to_owned() },
     ];
-    let row = |state| PortRow { protocol: Protocol::Tcp, port: 80, container: "web".to_owned(), container_port: 80, state };
+    let row =
+        |state| PortRow { protocol: Protocol::Tcp, port: 80, container: "web".to_owned(), container_port: 80, state };
     states.map(row).to_vec()
 }
 

@@ -1,6 +1,8 @@
 //! tunnel
 
-use machine_app::App;
+use std::io::Write as _;
+
+use machine_app::{App, PortRow};
 use machine_core::Result;
 
 use super::ports;
@@ -12,6 +14,10 @@ pub fn run(app: &App, one: &OneMachine, manner: Manner) -> Result<i32> {
     let shown = manner.begin(Some(name.as_str()));
     shown
         .say(&format!("Ports of \"{name}\" appear on this computer as its containers publish them; Ctrl-C ends that."));
-    crate::block_on(app.tunnel(&name, |rows| println!("{}", ports::table(&name, rows))))?;
+    let show = |rows: &[PortRow]| {
+        // A reader that went away does not end the tunnel.
+        let _ = writeln!(std::io::stdout(), "{}", ports::table(&name, rows));
+    };
+    crate::block_on(app.tunnel(&name, show))?;
     Ok(0)
 }

@@ -105,7 +105,8 @@ impl App {
             return Ok(format!("http://{address}/"));
         }
         let ports = self.ports(name).await?;
-        let open = ports.iter().filter(|row| row.port == port && row.protocol == Protocol::Tcp).find_map(PortRow::open_at);
+        let open =
+            ports.iter().filter(|row| row.port == port && row.protocol == Protocol::Tcp).find_map(PortRow::open_at);
         let address = open.ok_or_else(|| Error::other(format!("port {port} is not open on this computer")))?;
         // By the name that browsers treat as safe, and that pages expect.
         Ok(if address.ip().is_loopback() { format!("http://localhost:{port}/") } else { format!("http://{address}/") })

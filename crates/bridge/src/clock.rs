@@ -161,11 +161,12 @@ impl Clock {
             let began = Instant::now();
             let date = match clock.read(ANSWER).await {
                 Ok(date) => date,
-                // What the engine or QEMU closed meanwhile is opened once more.
+                // What the engine or QEMU closed meanwhile is opened once more. The guest may have booted between two looks.
                 Err(error)
                     if error.failure != EngineFailure::ClientRefused && ahead.is_none() && began.elapsed() < PROMPT =>
                 {
                     *connection = None;
+                    self.came_back.send_modify(|times| *times += 1);
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -278,7 +279,9 @@ struct Ahead {
 /// `date` was said between `asked` and `heard`, cut to whole seconds.
 fn ahead_of(asked: Timestamp, date: Timestamp, heard: Timestamp) -> Ahead {
     let half_the_way = heard.duration_since(asked) / 2;
-    let by = (date + SignedDuration::from_millis(500)).duration_since(asked + half_the_way);
+    // A guest may say the last date that there is.
+    let middle = date.checked_add(SignedDuration::from_millis(500)).unwrap_or(date);
+    let by = middle.duration_since(asked + half_the_way);
     Ahead { by, give_or_take: half_the_way.abs() }
 }
 
@@ -335,7 +338,8 @@ impl Read for TheTime {
         if std::mem::replace(&mut self.said, true) {
             return Ok(0);
         }
-        let now = Timestamp::now() + self.lead;
+        // The lead comes from what the guest said.
+        let now = Timestamp::now().checked_add(self.lead).map_err(io::Error::other)?;
         let text = format!("{}.{:03}\n", now.as_second(), now.subsec_millisecond());
         buffer.get_mut(..text.len()).ok_or(io::ErrorKind::InvalidInput)?.copy_from_slice(text.as_bytes());
         Ok(text.len())

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use machine_core::Result;
 use machine_docker::{ContainerSummary, Engine};
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::bridge::BridgeConfig;
@@ -28,12 +29,13 @@ type Told = watch::Sender<Option<Arc<Vec<ContainerSummary>>>>;
 pub(crate) async fn follow(config: &BridgeConfig, address: SocketAddr, told: &Told, unshared: Option<&Unshared>) {
     let mut said = String::new();
     loop {
-        let Err(error) = session(config, address, told, unshared).await else { continue };
-        // The engine is starting, restarting, or the guest stands still: the same reason is not worth a line each time.
-        let text = error.to_string();
-        if text != said {
-            tracing::info!(machine = config.machine, %error, "the engine is not followed");
-            said = text;
+        if let Err(error) = session(config, address, told, unshared).await {
+            // The engine is starting, restarting, or the guest stands still: the same reason is not worth a line each time.
+            let text = error.to_string();
+            if text != said {
+                tracing::info!(machine = config.machine, %error, "the engine is not followed");
+                said = text;
+            }
         }
         sleep(AGAIN).await;
     }
@@ -45,6 +47,7 @@ async fn session(config: &BridgeConfig, address: SocketAddr, told: &Told, unshar
     let engine = Engine::connect(&target)?;
     let mut events = engine.container_events(Some(Timestamp::now() - OVERLAP));
     let mut next = Instant::now();
+    let mut looking: Option<JoinHandle<()>> = None;
     loop {
         tokio::select! {
             event = events.next() => match event? {
@@ -61,10 +64,13 @@ async fn session(config: &BridgeConfig, address: SocketAddr, told: &Told, unshar
         }
         let containers = engine.containers(false).await?;
         next = Instant::now() + RECONCILE;
-        if let Some(unshared) = unshared {
-            unshared.running(&containers);
+        let containers = Arc::new(containers);
+        // Folders of a network drive may let one wait; nothing else waits for that, and there is one such look at a time.
+        if let (Some(unshared), true) = (unshared, looking.as_ref().is_none_or(JoinHandle::is_finished)) {
+            let (unshared, containers) = (unshared.clone(), Arc::clone(&containers));
+            looking = Some(spawn_blocking(move || unshared.running(&containers)));
         }
-        told.send_replace(Some(Arc::new(containers)));
+        told.send_replace(Some(containers));
     }
 }
 
@@ -73,7 +79,7 @@ fn look_at_mounts(engine: Engine, id: String, unshared: Unshared) {
     tokio::spawn(async move {
         let Ok(id) = id.parse() else { return };
         if let Ok(mounts) = engine.bind_mounts(&id).await {
-            unshared.made(mounts.container, mounts.sources);
+            spawn_blocking(move || unshared.made(mounts.container, mounts.sources));
         }
     });
 }

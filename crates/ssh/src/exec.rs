@@ -114,6 +114,9 @@ impl Output {
     }
 }
 
+/// What is collected of a command's output, bytes.
+const LONGEST: usize = 64 << 20;
+
 impl Session {
     /// Runs `command` by the user's shell, with no input, and collects what it says.
     ///
@@ -123,13 +126,17 @@ impl Session {
         self.exec_with_input(command, &mut io::empty(), limit)
     }
 
-    /// Runs `command` with `input` and collects what it says. Any sizes and any bytes.
+    /// Runs `command` with `input` and collects what it says: any bytes, 64 MiB at most.
     ///
     /// # Errors
-    /// As [`Self::exec`], and an input that cannot be read.
+    /// As [`Self::exec`], an input that cannot be read, and a command that says more.
     pub fn exec_with_input(&mut self, command: &str, input: &mut dyn Read, limit: Duration) -> Result<Output> {
         let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
         let status = self.exec_streaming(command, input, limit, &mut |stream, bytes| {
+            // The machine is not to fill this computer's memory.
+            if stdout.len() + stderr.len() + bytes.len() > LONGEST {
+                return Err(io::Error::other("it says more than 64 MiB"));
+            }
             match stream {
                 Stream::Stdout => stdout.extend_from_slice(bytes),
                 Stream::Stderr => stderr.extend_from_slice(bytes),

@@ -66,6 +66,24 @@ fn another_supervisor_makes_the_socket_again_in_place_of_the_dead_one() {
 }
 
 #[test]
+fn an_engine_that_hangs_up_on_a_client_that_goes_on_ends_that_client_alone() {
+    let scene = Scene::new();
+    scene.run("create dev").ok();
+    let supervisor = scene.supervisor("dev");
+    for _ in 0..10 {
+        let mut client = UnixStream::connect(socket(&scene, "dev")).unwrap();
+        // No request: the engine breaks off. What goes on coming then meets a connection that is closed.
+        client.write_all(b"\xff\xff\n").unwrap();
+        until("the client to be let go", std::time::Duration::from_secs(20), || {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            client.write_all(&[b'x'; 65536]).is_err().then_some(())
+        });
+    }
+    assert_eq!(scene.supervisor("dev").pid, supervisor.pid);
+    assert_eq!(scene.shell("bash", &format!("docker --context dev {}", &VERSION[7..])).run().ok().line(), "26.1.5");
+}
+
+#[test]
 fn use_makes_a_machine_the_one_that_docker_talks_to() {
     let scene = Scene::new();
     scene.run("create one").ok();

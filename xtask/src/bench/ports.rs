@@ -64,7 +64,10 @@ pub fn measure(bench: &Bench, rounds: usize) -> Result<()> {
     row("requests, 8 at a time", many, many_ours, REQUESTS as f64, "/s", "");
     for (who, address) in [("QEMU's forwarding", direct), ("ours", ours)] {
         let (lost, slowest) = crowd(address);
-        println!("\n{CROWD} clients at once, {who}: {lost} lost, the slowest connected after {:.2} s", slowest.as_secs_f64());
+        println!(
+            "\n{CROWD} clients at once, {who}: {lost} lost, the slowest connected after {:.2} s",
+            slowest.as_secs_f64()
+        );
     }
     memory(bench, ours)?;
     appears(bench, ours.port(), rounds)
@@ -139,8 +142,9 @@ fn until_answered(address: SocketAddr) -> Result<()> {
 
 /// [`REQUESTS`], by eight clients.
 fn at_once(address: SocketAddr) -> Result<()> {
-    let clients: Vec<_> =
-        (0..8).map(|_| thread::spawn(move || (0..REQUESTS / 8).try_for_each(|_| get(address, "small").map(drop)))).collect();
+    let clients: Vec<_> = (0..8)
+        .map(|_| thread::spawn(move || (0..REQUESTS / 8).try_for_each(|_| get(address, "small").map(drop))))
+        .collect();
     clients.into_iter().try_for_each(|client| client.join().unwrap_or_else(|_| Err("a client panicked".to_owned())))
 }
 
@@ -176,7 +180,9 @@ fn memory(bench: &Bench, address: SocketAddr) -> Result<()> {
                 while Instant::now() < ends {
                     // A slow guest may drop one of so many; the others go on.
                     if let Ok(mut client) = TcpStream::connect_timeout(&address, LIMIT) {
-                        let _asked = client.set_read_timeout(Some(LIMIT)).and_then(|()| client.write_all(b"GET /large HTTP/1.0\r\n\r\n"));
+                        let _asked = client
+                            .set_read_timeout(Some(LIMIT))
+                            .and_then(|()| client.write_all(b"GET /large HTTP/1.0\r\n\r\n"));
                         let mut buffer = vec![0; 1 << 16];
                         while Instant::now() < ends && client.read(&mut buffer).is_ok_and(|some| some > 0) {}
                         let _gone = client.shutdown(Shutdown::Both);

@@ -102,12 +102,12 @@ async fn look(shell: GuestShell, found: Arc<watch::Sender<Sockets>>) {
             };
             session.exec_streaming("sudo -n sh -s", &mut SCRIPT.as_bytes(), SHIFT, &mut sink)
         });
-        if let Err(error) = outcome.await
-            && !found.is_closed()
-        {
-            tracing::info!(%error, "ports of containers on the machine's network are not seen");
-            tokio::time::sleep(AGAIN).await;
+        let outcome = outcome.await;
+        if found.is_closed() {
+            return;
         }
+        tracing::info!(?outcome, "ports of containers on the machine's network are not seen");
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

@@ -17,6 +17,8 @@ use crate::guest_shell::GuestShell;
 
 /// How long a login may take.
 const LOGIN: Duration = Duration::from_secs(30);
+/// How long after a connection that could not be taken the next is.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// Leads connections through one SSH session, which is made when it is needed, and again when it was lost.
 pub(crate) struct SshNetwork {
@@ -49,15 +51,7 @@ impl SshNetwork {
 
 impl Way {
     async fn carry(&self, mut client: TcpStream, inside: SocketAddrV4) -> Result<()> {
-        let tunnel = self.tunnel().await?;
-        let mut machine = match tunnel.connect(&inside.ip().to_string(), inside.port()).await {
-            Ok(machine) => machine,
-            Err(error) => {
-                // Nobody listens there, or the session is over: the next one finds out.
-                *self.tunnel.lock().await = None;
-                return Err(error);
-            }
-        };
+        let mut machine = self.tunnel().await?.connect(&inside.ip().to_string(), inside.port()).await?;
         // Whoever breaks off has said so to the other side.
         let _ = copy_bidirectional(&mut client, &mut machine).await;
         Ok(())
@@ -65,7 +59,7 @@ impl Way {
 
     async fn tunnel(&self) -> Result<Tunnel> {
         let mut kept = self.tunnel.lock().await;
-        if let Some(tunnel) = &*kept {
+        if let Some(tunnel) = kept.as_ref().filter(|tunnel| !tunnel.has_ended()) {
             return Ok(tunnel.clone());
         }
         let target = self.shell.target();
@@ -112,13 +106,20 @@ async fn serve(listener: TcpListener, way: Arc<Way>, inside: SocketAddrV4) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                let way = Arc::clone(&way);
-                connections.spawn(async move {
-                    if let Err(error) = way.carry(client, inside).await {
-                        tracing::info!(%error, "a connection did not get into the machine");
-                    }
-                });
+            accepted = listener.accept() => match accepted {
+                Ok((client, _)) => {
+                    let way = Arc::clone(&way);
+                    connections.spawn(async move {
+                        if let Err(error) = way.carry(client, inside).await {
+                            tracing::info!(%error, "a connection did not get into the machine");
+                        }
+                    });
+                }
+                // Too many open files, as a rule.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be taken");
+                    tokio::time::sleep(PAUSE).await;
+                }
             },
             Some(_) = connections.join_next() => {}
         }

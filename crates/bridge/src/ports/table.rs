@@ -156,11 +156,12 @@ impl Ports {
     fn inside(&self, reach: Reach) -> std::result::Result<Option<Ipv4Addr>, String> {
         match reach {
             Reach::All => Ok(Some(self.network.guest())),
-            Reach::Loopback(IpAddr::V4(_)) => Ok(self.rules.borrow().set.then(|| self.network.guest_loopback())),
-            Reach::Loopback(IpAddr::V6(_)) => {
-                Err("it is published on the machine's [::1] alone; publish it on 127.0.0.1, or on all addresses"
-                    .to_owned())
+            Reach::Loopback(IpAddr::V4(Ipv4Addr::LOCALHOST)) => {
+                Ok(self.rules.borrow().set.then(|| self.network.guest_loopback()))
             }
+            Reach::Loopback(other) => Err(format!(
+                "it is published on the machine's {other} alone; publish it on 127.0.0.1, or on all addresses"
+            )),
         }
     }
 
@@ -188,15 +189,17 @@ impl Ports {
     async fn open(&self, place: &Place, mut entry: Entry) -> Entry {
         let Way::There(gate) = &entry.way else { return entry };
         for address in place.addresses(self.publish) {
-            if !matches!(entry.here.get(&address), Some(Here::Open(_) | Here::Absent)) {
-                let here = self.listen(place, address, gate).await;
-                entry.here.insert(address, here);
-            }
+            let before = entry.here.remove(&address);
+            let here = match before {
+                Some(here @ (Here::Open(_) | Here::Absent)) => here,
+                before => self.listen(place, address, gate, before).await,
+            };
+            entry.here.insert(address, here);
         }
         entry
     }
 
-    async fn listen(&self, place: &Place, address: SocketAddr, gate: &Arc<Gate>) -> Here {
+    async fn listen(&self, place: &Place, address: SocketAddr, gate: &Arc<Gate>, before: Option<Here>) -> Here {
         let local = self.publish == Publish::Loopback || place.reach != Reach::All;
         // macOS gives ports below 1024 to everybody, but only on all addresses (since 10.14; Lima's documentation, "Port forwarding").
         let all = match address {
@@ -215,6 +218,10 @@ impl Ports {
         match task {
             Ok(task) => Here::Open(Serving(task)),
             Err(error) if error.kind() == ErrorKind::AddrInUse => {
+                // To look for the holder takes a look at every socket of the computer.
+                if let Some(taken @ Here::Taken(_)) = before {
+                    return taken;
+                }
                 let protocol = place.protocol;
                 let found = tokio::task::spawn_blocking(move || holder(protocol, at)).await;
                 Here::Taken(found.ok().flatten())

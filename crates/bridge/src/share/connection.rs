@@ -7,6 +7,7 @@ use std::time::Duration;
 use machine_core::{Code, Error, Result, SshTarget};
 use machine_ssh::{Incoming, Session, Tunnel};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::mounts;
@@ -17,6 +18,12 @@ const LOGIN: Duration = Duration::from_secs(60);
 
 /// How long a script may take: seconds without hardware acceleration.
 const SCRIPT: Duration = Duration::from_secs(120);
+
+/// What a script may say, bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// So many connections are served at once; each share makes one.
+const CONNECTIONS: usize = 64;
 
 /// How often a port is asked for that the sshd of the last supervisor is about to let go of, and the time between.
 const ATTEMPTS: u32 = 20;
@@ -104,9 +111,12 @@ async fn listen(tunnel: &Tunnel) -> Result<Incoming> {
 
 /// Each connection has a thread: reading files blocks.
 async fn accept(mut incoming: Incoming, exports: Arc<Exports>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
     while let Some(stream) = incoming.next().await {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let exports = Arc::clone(&exports);
         let work = move || {
+            let _until_it_ends = place;
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else { return };
             if let Err(error) = runtime.block_on(serve(stream, exports)) {
                 tracing::debug!(%error, "a connection to the shared folders ended");
@@ -121,7 +131,8 @@ async fn accept(mut incoming: Incoming, exports: Arc<Exports>) {
 async fn root(tunnel: &Tunnel, doing: &str, script: &str) -> Result<String> {
     let work = async {
         let (stream, end) = tunnel.exec(mounts::ROOT).await?.into_parts();
-        let (mut reader, mut writer) = tokio::io::split(stream);
+        let (reader, mut writer) = tokio::io::split(stream);
+        let mut reader = reader.take(LONGEST);
         let mut said = String::new();
         let say = async {
             // A shell that ends early takes no more: its last words say why.

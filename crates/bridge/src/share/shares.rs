@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use machine_core::{Endpoints, Error, SharedFolder};
 use tokio::sync::watch;
 
@@ -69,8 +70,10 @@ pub(crate) struct Shares {
     exports: Arc<Exports>,
     /// The folders that are open, by the names under which they are asked for.
     open: BTreeMap<String, (SharedFolder, Arc<Folder>)>,
-    /// Nothing was mounted yet by this process.
+    /// Not all is mounted yet since this process, or the guest, began.
     at_start: bool,
+    /// What was mounted since then, and when.
+    late: BTreeMap<String, Timestamp>,
     restarting: Option<Restarting>,
 }
 
@@ -89,6 +92,7 @@ impl Shares {
             exports: Arc::default(),
             open: BTreeMap::new(),
             at_start: true,
+            late: BTreeMap::new(),
             restarting: None,
         }
     }
@@ -116,7 +120,11 @@ impl Shares {
                             idle = true;
                             continue;
                         }
-                        Err(error) => tracing::info!(%error, "the connection of the shared folders was lost"),
+                        Err(error) => {
+                            tracing::info!(%error, "the connection of the shared folders was lost");
+                            // The guest may boot: its containers are up before the folders once more.
+                            self.at_start = true;
+                        }
                     }
                 }
                 Err(error) => {
@@ -136,7 +144,7 @@ impl Shares {
     /// Mounts and unmounts as is wanted, until nothing is or the connection is lost.
     async fn attend(&mut self, connection: &Connection) -> Result<(), Error> {
         let mut mounted = connection.found.clone();
-        let mut late = BTreeMap::new();
+        let mut restarted = 0;
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
             let mut states = BTreeMap::new();
@@ -158,7 +166,7 @@ impl Shares {
                     done = connection.root(&doing, &script) => match done {
                         Ok(said) => {
                             if let Some(time) = mounts::time_of(&said) {
-                                late.insert(share.guest.clone(), time);
+                                self.late.insert(share.guest.clone(), time);
                             }
                             if !mounted.contains(&share.guest) {
                                 mounted.push(share.guest.clone());
@@ -175,12 +183,16 @@ impl Shares {
             if wanted.is_empty() {
                 return Ok(());
             }
-            if std::mem::replace(&mut self.at_start, false) && !late.is_empty() {
-                let (config, address) = (self.config.clone(), self.endpoints.engine);
-                self.restarting =
-                    Some(Restarting(tokio::spawn(restart_early(config, address, std::mem::take(&mut late)))));
-            }
             let waits = states.values().any(|state| *state != ShareState::Mounted);
+            if self.at_start && self.late.len() > restarted {
+                restarted = self.late.len();
+                let (config, address) = (self.config.clone(), self.endpoints.engine);
+                self.restarting = Some(Restarting(tokio::spawn(restart_early(config, address, self.late.clone()))));
+            }
+            self.at_start &= waits;
+            if !self.at_start {
+                self.late.clear();
+            }
             tokio::select! {
                 why = connection.lost() => return Err(why),
                 changed = self.wanted.changed() => {

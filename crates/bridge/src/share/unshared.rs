@@ -137,19 +137,19 @@ fn is_missing(source: &str, shares: &[SharedFolder], exists: impl Fn(&Path) -> b
     {
         return false;
     }
-    OF_PEOPLE.iter().any(|people| source.starts_with(people)) || exists(&of_this_computer(source))
+    OF_PEOPLE.iter().any(|people| source.starts_with(people))
+        || of_this_computer(source).is_some_and(|path| exists(&path))
 }
 
-/// The path of this computer that a path of the guest speaks of.
-fn of_this_computer(source: &str) -> PathBuf {
-    if cfg!(windows)
-        && let [b'/', drive, rest @ ..] = source.as_bytes()
-        && drive.is_ascii_alphabetic()
-        && (rest.is_empty() || rest[0] == b'/')
-    {
-        return PathBuf::from(format!("{}:{}\\", *drive as char, source[2..].replace('/', "\\")));
+/// The path of this computer that a path of the guest speaks of. On Windows nothing but a drive's: a name such as `//host/share`
+/// must not lead there (with this user's name and the digest of a password).
+fn of_this_computer(source: &str) -> Option<PathBuf> {
+    if !cfg!(windows) {
+        return Some(PathBuf::from(source));
     }
-    PathBuf::from(source)
+    let [b'/', drive, rest @ ..] = source.as_bytes() else { return None };
+    let is_drive = drive.is_ascii_alphabetic() && (rest.is_empty() || rest[0] == b'/');
+    is_drive.then(|| PathBuf::from(format!("{}:{}\\", *drive as char, source[2..].replace('/', "\\"))))
 }
 
 #[cfg(test)]

@@ -145,6 +145,11 @@ impl Tunnel {
         Ok(Incoming { port, streams })
     }
 
+    /// Whether the session has ended.
+    pub fn has_ended(&self) -> bool {
+        self.end.borrow().is_some()
+    }
+
     /// Waits until the session has ended, and tells why.
     pub async fn ended(&self) -> Error {
         let mut end = self.end.clone();

@@ -80,6 +80,7 @@ impl TunnelThread {
         let waker = Waker::from(Arc::clone(&self.caller));
         let mut context = Context::from_waker(&waker);
         let mut limit = SOON;
+        let mut ready = false;
         loop {
             self.caller.heard();
             if !self.take_orders() {
@@ -100,14 +101,18 @@ impl TunnelThread {
                 }
                 index += 1;
             }
-            self.feel_pulse()?;
+            // Something has come that nobody here reads: a request of sshd's own, or the end of the connection.
+            self.pulse.asked |= ready && !moved && self.joints.is_empty();
+            moved |= self.feel_pulse()?;
             if moved {
                 limit = SOON;
+                ready = false;
                 continue;
             }
             let began = Instant::now();
             let read = Interest { read: true, write: false };
-            if wait(&self.session.socket, read, Some(self.caller.socket()), limit)? {
+            ready = wait(&self.session.socket, read, Some(self.caller.socket()), limit)?;
+            if ready {
                 self.pulse.silence = Duration::ZERO;
                 limit = SOON;
             } else {
@@ -232,7 +237,8 @@ impl TunnelThread {
         Ok(moved)
     }
 
-    fn feel_pulse(&mut self) -> Result<(), Stop> {
+    /// Asks the machine for a sign of life where one is wanted. Returns whether there was one.
+    fn feel_pulse(&mut self) -> Result<bool, Stop> {
         let pulse = &mut self.pulse;
         if pulse.silence > SILENCE {
             return Err(Stop::Silent(SILENCE));
@@ -241,22 +247,23 @@ impl TunnelThread {
             pulse.asked = true;
         }
         if !pulse.asked {
-            return Ok(());
+            return Ok(false);
         }
         let session = &self.session;
         let Some(channel) = &mut pulse.channel else {
             if !self.waiting.iter().any(|(order, _)| matches!(order, Order::Pulse)) {
                 self.waiting.push_back((Order::Pulse, None));
             }
-            return Ok(());
+            return Ok(false);
         };
         match settle(session, &patience, || channel.setenv("MACHINE_PULSE", "1")) {
-            Ok(None) => {}
-            Ok(Some(())) => pulse.asked = false,
-            Err(Stop::Fault(Fault::Ssh(error))) if is_of_one_channel(&error) => pulse.asked = false,
+            Ok(None) => return Ok(false),
+            Ok(Some(())) => {}
+            Err(Stop::Fault(Fault::Ssh(error))) if is_of_one_channel(&error) => {}
             Err(stop) => return Err(stop),
         }
-        Ok(())
+        pulse.asked = false;
+        Ok(true)
     }
 }
 

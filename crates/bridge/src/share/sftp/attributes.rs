@@ -58,6 +58,19 @@ pub(super) fn owner(_metadata: &Metadata) -> (u32, u32) {
     (0, 0)
 }
 
+/// How many names a file has.
+#[cfg(unix)]
+pub(super) fn names(metadata: &Metadata) -> u64 {
+    use cap_std::fs::MetadataExt as _;
+    metadata.nlink()
+}
+
+/// How many names a file has.
+#[cfg(not(unix))]
+pub(super) fn names(_metadata: &Metadata) -> u64 {
+    1
+}
+
 /// Which file it is, where that costs nothing to know.
 #[cfg(unix)]
 pub(super) fn file_id(metadata: &Metadata) -> Option<FileId> {

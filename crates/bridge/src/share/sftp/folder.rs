@@ -4,7 +4,7 @@
 //! `..`, by a symbolic link, or by one that is put there at that very moment (`openat2` with `RESOLVE_BENEATH` on Linux, component
 //! by component elsewhere). Symbolic links themselves are shown and made as they are: the guest's kernel follows them, in the guest.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,13 +12,13 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _, SystemTimeSpec};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, Metadata, OpenOptions, ReadDir};
+use cap_std::fs::{Dir, DirBuilder, Metadata, OpenOptions, ReadDir};
 use machine_core::{Code, Error, Result, ResultExt as _};
 
 use super::attributes;
 use super::failure::Failure;
 use super::names;
-use super::owners::Owners;
+use super::owners::{FileId, Owners};
 use super::troubles::Troubles;
 use super::wire::{Attributes, OpenFlags};
 
@@ -70,7 +70,7 @@ impl Folder {
     }
 
     pub(super) fn place(&self, components: &[&[u8]]) -> Result<PathBuf, Failure> {
-        names::place(components).inspect_err(|failure| self.troubles.note(failure.why.clone()))
+        names::place(components).inspect_err(|failure| self.troubles.note(&failure.why))
     }
 
     fn writable(&self) -> Result<(), Failure> {
@@ -83,7 +83,7 @@ impl Folder {
     /// Turns an error into its answer, and notes what a person should know of.
     fn failure(&self, error: io::Error) -> Failure {
         if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-            self.troubles.note(format!("the disk of {} is full", self.path.display()));
+            self.troubles.note(&format!("the disk of {} is full", self.path.display()));
         }
         error.into()
     }
@@ -128,17 +128,19 @@ impl Folder {
         if flags.has(OpenFlags::CREATE) {
             let mut new = options.clone();
             new.write(true).create_new(true);
+            not_more_open_than(&mut new, wanted.mode);
             match self.dir.open_with(place, &new) {
                 Ok(file) => {
                     let file = file.into_std();
                     self.made(place, wanted.mode, Some(&file));
                     return Ok(file);
                 }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !flags.has(OpenFlags::EXCLUSIVE) => {
-                    self.spelt_like_that(place)?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !flags.has(OpenFlags::EXCLUSIVE) => {}
                 Err(error) => return Err(self.failure(error)),
             }
+        }
+        if writes.into_iter().any(|flag| flags.has(flag)) {
+            self.spelt_like_that(place)?;
         }
         let file = self.dir.open_with(place, &options).map_err(|error| self.failure(error))?.into_std();
         if !file.metadata()?.is_file() {
@@ -165,10 +167,14 @@ impl Folder {
         }
         let parent = place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let owner = self.metadata(parent).ok().and_then(|parent| self.owners.of(attributes::file_id(&parent)?));
-        if let (Some(owner), Ok(metadata)) = (owner, self.metadata(place))
+        if let Ok(metadata) = self.metadata(place)
             && let Some(file) = attributes::file_id(&metadata)
         {
-            self.owners.note(file, owner, attributes::owner(&metadata));
+            match owner {
+                Some(owner) => self.owners.note(file, owner, attributes::owner(&metadata)),
+                // Its number may have been that of a file which this computer has deleted.
+                None => self.owners.forget(file),
+            }
         }
     }
 
@@ -188,7 +194,7 @@ impl Folder {
                     "{} has {other:?}, and cannot have {name:?} besides: upper and lower case are the same there",
                     self.path.join(parent).display()
                 );
-                self.troubles.note(why.clone());
+                self.troubles.note(&why);
                 Err(Failure::failed(why))
             }
         }
@@ -197,6 +203,7 @@ impl Folder {
     pub(super) fn change(&self, place: &Path, wanted: Attributes) -> Result<(), Failure> {
         self.writable()?;
         if let Some(size) = wanted.size {
+            self.spelt_like_that(place)?;
             let mut options = OpenOptions::new();
             options.write(true).follow(FollowSymlinks::No);
             without_waiting(&mut options);
@@ -262,28 +269,38 @@ impl Folder {
 
     pub(super) fn remove_file(&self, place: &Path) -> Result<(), Failure> {
         self.writable()?;
-        self.forget(place);
-        Ok(self.dir.remove_file_or_symlink(place)?)
+        let last = self.last_of(place);
+        self.dir.remove_file_or_symlink(place)?;
+        self.forget(last);
+        Ok(())
     }
 
     pub(super) fn remove_folder(&self, place: &Path) -> Result<(), Failure> {
         self.writable()?;
-        self.forget(place);
-        Ok(self.dir.remove_dir(place)?)
+        let last = self.last_of(place);
+        self.dir.remove_dir(place)?;
+        self.forget(last);
+        Ok(())
     }
 
-    fn forget(&self, place: &Path) {
-        if !self.owners.is_empty()
-            && let Ok(metadata) = self.metadata(place)
-            && let Some(file) = attributes::file_id(&metadata)
-        {
+    /// The file or folder that is no more when this name of it is gone.
+    fn last_of(&self, place: &Path) -> Option<FileId> {
+        if self.owners.is_empty() {
+            return None;
+        }
+        let metadata = self.metadata(place).ok()?;
+        if metadata.is_dir() || attributes::names(&metadata) <= 1 { attributes::file_id(&metadata) } else { None }
+    }
+
+    fn forget(&self, file: Option<FileId>) {
+        if let Some(file) = file {
             self.owners.forget(file);
         }
     }
 
     pub(super) fn make_folder(&self, place: &Path, wanted: Attributes) -> Result<(), Failure> {
         self.writable()?;
-        if let Err(error) = self.dir.create_dir(place) {
+        if let Err(error) = self.dir.create_dir_with(place, &folder_maker(wanted.mode)) {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 self.spelt_like_that(place)?;
             }
@@ -295,20 +312,32 @@ impl Folder {
 
     pub(super) fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), Failure> {
         self.writable()?;
+        let mut last = None;
         if let Ok(there) = self.metadata(to) {
-            if !replace {
+            let respelt = self.is_respelling(from, to);
+            if !replace && !respelt {
                 return Err(Failure::failed("there is a file of that name"));
             }
-            let same = self.metadata(from).is_ok_and(|from| {
-                attributes::file_id(&from).is_some_and(|file| attributes::file_id(&there) == Some(file))
-            });
+            let same = respelt
+                || self.metadata(from).is_ok_and(|from| {
+                    attributes::file_id(&from).is_some_and(|file| attributes::file_id(&there) == Some(file))
+                });
             // To give a file another spelling of its own name is what it looks like.
             if !same {
                 self.spelt_like_that(to)?;
-                self.forget(to);
+                last = self.last_of(to);
             }
         }
-        self.dir.rename(from, &self.dir, to).map_err(|error| self.failure(error))
+        self.dir.rename(from, &self.dir, to).map_err(|error| self.failure(error))?;
+        self.forget(last);
+        Ok(())
+    }
+
+    /// Whether both are one name here, in two spellings.
+    fn is_respelling(&self, from: &Path, to: &Path) -> bool {
+        let (Some(one), Some(other)) = (from.file_name(), to.file_name()) else { return false };
+        let form = |name: &OsStr| names::folded(&in_one_form(name.to_owned()));
+        self.folds_case && from.parent() == to.parent() && one != other && form(one) == form(other)
     }
 
     pub(super) fn read_link(&self, place: &Path) -> Result<Vec<u8>, Failure> {
@@ -426,6 +455,29 @@ fn without_waiting(options: &mut OpenOptions) {
 
 #[cfg(not(unix))]
 fn without_waiting(_options: &mut OpenOptions) {}
+
+/// What is made is at no moment more open than it shall be.
+#[cfg(unix)]
+fn not_more_open_than(options: &mut OpenOptions, mode: Option<u32>) {
+    use cap_std::fs::OpenOptionsExt as _;
+    options.mode(mode.unwrap_or(0o666) & 0o777);
+}
+
+#[cfg(not(unix))]
+fn not_more_open_than(_options: &mut OpenOptions, _mode: Option<u32>) {}
+
+#[cfg(unix)]
+fn folder_maker(mode: Option<u32>) -> DirBuilder {
+    use cap_std::fs::DirBuilderExt as _;
+    let mut maker = DirBuilder::new();
+    maker.mode(mode.unwrap_or(0o777) & 0o777);
+    maker
+}
+
+#[cfg(not(unix))]
+fn folder_maker(_mode: Option<u32>) -> DirBuilder {
+    DirBuilder::new()
+}
 
 #[cfg(unix)]
 fn set_file_mode(file: &File, mode: u32) -> io::Result<()> {

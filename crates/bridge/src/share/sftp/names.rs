@@ -117,9 +117,13 @@ pub(crate) fn windows_path_to_guest(path: &str) -> String {
     }
 }
 
+/// A name as a folder compares it that does not tell upper from lower case.
+pub(super) fn folded(name: &OsStr) -> String {
+    name.to_string_lossy().to_lowercase()
+}
+
 /// Another spelling of `wanted` among the names of a folder that does not tell upper from lower case.
 pub(super) fn other_spelling(names: impl IntoIterator<Item = OsString>, wanted: &OsStr) -> Option<OsString> {
-    let folded = |name: &OsStr| name.to_string_lossy().to_lowercase();
     let wanted_folded = folded(wanted);
     let mut other = None;
     for name in names {

@@ -15,8 +15,9 @@ use super::wire::{Attributes, LONGEST_READ, OpenFlags, Replies, Request, Status}
 /// What one connection may have open; more than any program has, and less than this process may.
 const MOST_HANDLES: usize = 4096;
 
-/// Entries of one answer to READDIR: with names of 255 bytes said twice, below what `sshfs` takes.
+/// Entries of one answer to READDIR, and bytes of their names, each of which is said twice: `sshfs` takes 128 KiB.
 const ENTRIES: usize = 128;
+const NAMES: usize = 32 * 1024;
 
 /// A folder that is being listed.
 pub(super) struct Listing {
@@ -24,6 +25,8 @@ pub(super) struct Listing {
     /// `.` and `..` come first.
     own: Option<Attributes>,
     entries: ReadDir,
+    /// What came after the entries of the last answer.
+    failed: Option<std::io::Error>,
 }
 
 /// Does a request and adds its answer.
@@ -89,7 +92,7 @@ fn carry_out(session: &mut Session, id: u32, request: Request<'_>, replies: &mut
             let (folder, place) = on(path)?;
             let own = Some(folder.status(&place, false)?);
             let entries = folder.entries(&place)?;
-            let handle = session.keep(Handle::Folder(Box::new(Listing { folder, own, entries })))?;
+            let handle = session.keep(Handle::Folder(Box::new(Listing { folder, own, entries, failed: None })))?;
             replies.handle(id, handle);
             return Ok(());
         }
@@ -97,7 +100,7 @@ fn carry_out(session: &mut Session, id: u32, request: Request<'_>, replies: &mut
             let Some(Handle::Folder(listing)) = session.handles.get_mut(&number(handle)?) else {
                 return Err(unknown_handle());
             };
-            let names = listing.next();
+            let names = listing.next()?;
             if names.is_empty() {
                 replies.status(id, Status::EndOfFile, "no more entries");
             } else {
@@ -206,30 +209,40 @@ impl Session {
 }
 
 impl Listing {
-    /// The next entries; none at the end.
-    fn next(&mut self) -> Vec<(Vec<u8>, Attributes)> {
-        let mut names = Vec::new();
+    /// The next entries; none at the end. A listing that breaks off is no whole one: programs delete what is not in it.
+    fn next(&mut self) -> std::io::Result<Vec<(Vec<u8>, Attributes)>> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let (mut names, mut bytes) = (Vec::new(), 0);
         if let Some(own) = self.own.take() {
             names.push((b".".to_vec(), own));
             names.push((b"..".to_vec(), own));
         }
-        while names.len() < ENTRIES {
+        while names.len() < ENTRIES && bytes < NAMES {
             match self.entries.next() {
                 None => break,
+                Some(Err(error)) if names.is_empty() => return Err(error),
                 Some(Err(error)) => {
-                    tracing::debug!(%error, "an entry cannot be read");
+                    self.failed = Some(error);
                     break;
                 }
                 Some(Ok(entry)) => {
-                    // One that vanishes meanwhile is not there.
-                    let Ok(metadata) = entry.metadata() else { continue };
+                    let shown = match entry.metadata() {
+                        Ok(metadata) => self.folder.shown(&metadata),
+                        // One that vanishes meanwhile is not there.
+                        Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                        // Whoever wants to know more asks for it, and is told why not.
+                        Err(_) => Attributes::default(),
+                    };
                     if let Some(name) = names::to_guest(&entry.file_name()) {
-                        names.push((name, self.folder.shown(&metadata)));
+                        bytes += name.len();
+                        names.push((name, shown));
                     }
                 }
             }
         }
-        names
+        Ok(names)
     }
 }
 

@@ -6,12 +6,16 @@ use std::sync::{Mutex, PoisonError};
 /// So many are kept; what comes after them is told by nobody.
 const MOST: usize = 20;
 
+/// Characters of one: the machine chooses names, and all of them go into one answer.
+const LONGEST: usize = 300;
+
 /// Texts, each once.
 #[derive(Debug, Default)]
 pub(super) struct Troubles(Mutex<BTreeSet<String>>);
 
 impl Troubles {
-    pub(super) fn note(&self, text: String) {
+    pub(super) fn note(&self, text: &str) {
+        let text: String = text.chars().take(LONGEST).collect();
         let mut texts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if texts.len() < MOST && !texts.contains(&text) {
             tracing::warn!("{text}");

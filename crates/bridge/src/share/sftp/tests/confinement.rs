@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
@@ -220,7 +221,13 @@ fn a_folder_that_becomes_a_link_at_that_very_moment_leads_nowhere() {
             Step::One(MKDIR, "/s/swap/folder".into()),
             Step::One(RMDIR, "/s/swap/folder".into()),
         ];
-        for round in 0..20_000 {
+        let began = Instant::now();
+        for round in 0.. {
+            // A busy computer may let one side wait for long.
+            let enough = round >= 20_000 && inside > 100 && refused > 100;
+            if enough || began.elapsed() > Duration::from_secs(60) {
+                break;
+            }
             let said = walk(&mut client, &steps[round % steps.len()]);
             assert!(!said.windows(SECRET.len()).any(|window| window == SECRET), "round {round}");
             if said[4] == 101 && said[12] != 0 { refused += 1 } else { inside += 1 }
