@@ -177,6 +177,24 @@ fn a_lost_connection_ends_every_stream_and_says_why() {
 }
 
 #[test]
+fn a_tunnel_at_rest_notices_that_its_connection_is_lost() {
+    for listens in [false, true] {
+        let server = Server::start();
+        run(async {
+            let tunnel = tunnel(&server);
+            let incoming = if listens { Some(tunnel.listen(0).await.unwrap()) } else { None };
+            // Something was carried before, as a rule.
+            tunnel.exec("true").await.unwrap().ended().await;
+            server.kill_connections();
+            let soon = tokio::time::timeout(Duration::from_secs(10), tunnel.ended()).await;
+            assert!(soon.is_ok(), "listening: {listens}");
+            assert!(tunnel.has_ended());
+            drop(incoming);
+        });
+    }
+}
+
+#[test]
 fn the_session_ends_with_its_last_handle() {
     let server = Server::start();
     let stream = run(async {
