@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use machine_core::Publish;
 
 use super::ec2::Ec2Create;
 use super::engine::{EngineSettings, EngineSource};
@@ -15,6 +16,15 @@ pub enum PublishTo {
     Loopback,
     /// On all addresses of this computer.
     Lan,
+}
+
+impl From<PublishTo> for Publish {
+    fn from(to: PublishTo) -> Self {
+        match to {
+            PublishTo::Loopback => Self::Loopback,
+            PublishTo::Lan => Self::Lan,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

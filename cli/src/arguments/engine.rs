@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::create::PublishTo;
 use super::machines::Listing;
+use crate::sizes;
 
 /// Whose packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,6 +71,18 @@ pub struct Provision {
 pub struct Set {
     /// The machine [default: "default", where it exists]
     pub name: Option<String>,
+    /// Virtual CPUs, of a machine that is off
+    #[arg(long, value_name = "N", help_heading = "Size")]
+    pub cpus: Option<u32>,
+    /// Memory, of a machine that is off: MiB, or with a unit (512m, 4g)
+    #[arg(long, value_name = "SIZE", value_parser = sizes::memory, help_heading = "Size")]
+    pub memory: Option<u64>,
+    /// Disk, of a machine that is off: GiB, or with a unit; it grows and does not shrink
+    #[arg(long, value_name = "SIZE", value_parser = sizes::disk, help_heading = "Size")]
+    pub disk: Option<u64>,
+    /// Who reaches ports that containers publish on all addresses; at once
+    #[arg(long, value_enum, value_name = "TO")]
+    pub publish: Option<PublishTo>,
     #[command(flatten)]
     pub engine: EngineSettings,
 }

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell as CompletionShell;
 
-pub use create::{Create, PublishTo};
+pub use create::Create;
 pub use ec2::{Ec2, Orphans};
 pub use engine::{EngineSettings, EngineSource, Provision, Set, User};
 pub use image::Image;
@@ -136,10 +136,10 @@ pub enum Command {
     Resume(SomeMachines),
     /// Remove machines, with everything in them
     Rm(Rm),
-    /// Change settings of a machine's engine
+    /// Change a machine: its size, who reaches its ports, its engine's settings
     ///
-    /// Each flag replaces all that it set before; an empty value takes it back. The engine restarts once, if it must;
-    /// containers go on.
+    /// Each flag of the engine replaces all that it set before; an empty value takes it back. The engine restarts once, if it
+    /// must; containers go on.
     Set(Box<Set>),
     /// Folders of this computer that a machine sees
     Share {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use machine_app::{App, CreateRequest, CreateWords, DriverWords};
-use machine_core::{Code, EngineSource, EngineSpec, Error, Publish, Result};
+use machine_core::{Code, EngineSource, EngineSpec, Error, Result};
 
-use crate::arguments::{self, Create, EngineSettings, PublishTo};
+use crate::arguments::{self, Create, EngineSettings};
 use crate::confirm::confirmed;
 use crate::progress::{Manner, took};
 
@@ -70,10 +70,7 @@ fn words(create: Create) -> Result<CreateWords> {
         disk_mib: create.disk.unwrap_or(0),
         image: create.image,
         tls_san: create.tls_san,
-        publish: match create.publish {
-            PublishTo::Loopback => Publish::Loopback,
-            PublishTo::Lan => Publish::Lan,
-        },
+        publish: create.publish.into(),
         shares: create.shares,
         engine: EngineSpec {
             source,

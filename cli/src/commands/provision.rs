@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use machine_app::engine::{Outcome, StepState};
-use machine_app::{App, EngineChanges, Upgraded};
+use machine_app::{App, EngineChanges, SizeChanges, Upgraded};
 use machine_core::{Code, Error, Result};
 
 use super::create::registry_authorities;
@@ -91,16 +91,35 @@ pub fn set(app: &App, set: Set, manner: Manner) -> Result<i32> {
         registry_authorities: Some(registry_authorities(said.engine_registry_authorities)?)
             .filter(|said| !said.is_empty()),
     };
-    if changes.is_empty() {
+    let size = SizeChanges { cpus: set.cpus, memory_mib: set.memory, disk_mib: set.disk };
+    if changes.is_empty() && size.is_empty() && set.publish.is_none() {
         return Err(Error::new(Code::Usage, "nothing to set was named")
-            .hint("such as `--engine-registry-mirror URL`; `machine set --help` shows all"));
+            .hint("such as `--memory 4g` or `--engine-registry-mirror URL`; `machine set --help` shows all"));
+    }
+    if size.cpus == Some(0) {
+        return Err(Error::new(Code::Usage, "a machine needs at least one CPU"));
     }
     let shown = manner.begin(Some(name.as_str()));
-    let result = crate::block_on(app.set_engine(&name, changes, &shown.reporter));
+    let work = async {
+        // What may be refused comes first.
+        if !size.is_empty() {
+            app.set_size(&name, size, &shown.reporter).await?;
+            shown.say(&format!("Machine \"{name}\" has its new size from its next start on."));
+        }
+        if let Some(publish) = set.publish {
+            let now = app.set_publish(&name, publish.into(), &shown.reporter).await?;
+            let when = if now { "now" } else { "from its next start on" };
+            shown.say(&format!("Ports of \"{name}\" are published there {when}."));
+        }
+        if !changes.is_empty() {
+            let now = app.set_engine(&name, changes, &shown.reporter).await?;
+            let when = if now { "has its new settings" } else { "gets its new settings at the next start" };
+            shown.say(&format!("The engine of \"{name}\" {when}."));
+        }
+        Ok(())
+    };
+    let result = crate::block_on(work);
     shown.finish(&result);
-    match result? {
-        true => shown.say(&format!("The engine of \"{name}\" has its new settings.")),
-        false => shown.say(&format!("The engine of \"{name}\" gets its new settings at the next start.")),
-    }
+    result?;
     Ok(0)
 }

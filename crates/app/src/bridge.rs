@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use machine_bridge::{Answer, Bridge, BridgeConfig, ClockReport, PortRow, Question};
-use machine_core::{Endpoints, Error, GuestNetwork, MachineName, MachineRecord, MachineRef, Protocol, Result};
+use machine_core::{
+    Code, Endpoints, Error, GuestNetwork, MachineName, MachineRecord, MachineRef, Protocol, Publish, Reporter, Result,
+};
 use machine_qemu::Companion;
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
@@ -110,6 +112,30 @@ impl App {
         let address = open.ok_or_else(|| Error::other(format!("port {port} is not open on this computer")))?;
         // By the name that browsers treat as safe, and that pages expect.
         Ok(if address.ip().is_loopback() { format!("http://localhost:{port}/") } else { format!("http://{address}/") })
+    }
+
+    /// Chooses who reaches ports that containers publish on all addresses. Returns whether that is so already: at a machine that is
+    /// off, it is from its next start on.
+    ///
+    /// # Errors
+    /// A machine that is not on this computer.
+    pub async fn set_publish(&self, name: &MachineName, publish: Publish, reporter: &Reporter) -> Result<bool> {
+        let lock = self.lock(name, reporter).await?;
+        let mut record = self.complete_record(name)?;
+        if !self.driver(&record.driver)?.capabilities().local {
+            return Err(Error::new(
+                Code::Usage,
+                format!("machine {:?} is not on this computer: its ports are where it is", name.as_str()),
+            ));
+        }
+        record.spec.publish = publish;
+        self.store.save(&record)?;
+        drop(lock);
+        if self.endpoints(&record).is_err() {
+            return Ok(false);
+        }
+        self.ask_bridge(name, &Question::Publish { publish }).await?;
+        Ok(true)
     }
 
     /// How the clock of a machine of this computer goes.

@@ -56,6 +56,8 @@ pub struct Bridge {
     /// The guest stands still.
     paused: watch::Sender<bool>,
     running: Mutex<Option<Running>>,
+    /// For whom ports are published.
+    publish: watch::Sender<Publish>,
     /// How the rules in the guest stand.
     rules: watch::Sender<Rules>,
     /// What does not work of it, for the user.
@@ -75,6 +77,7 @@ impl Bridge {
         let share_rows = Arc::new(Rows::default());
         share_rows.expect(&config.shares);
         Self {
+            publish: watch::Sender::new(config.publish),
             config,
             ports: Arc::default(),
             shares,
@@ -96,7 +99,7 @@ impl Bridge {
         self.rules.send_replace(Rules::default());
         let of_guest = (network.guest(), network.guest_loopback());
         let rules = self.rules.subscribe();
-        let ports = Ports::new(network, shell.clone(), rules, self.config.publish, self.ports.clone(), events);
+        let ports = Ports::new(network, shell.clone(), rules, self.publish.subscribe(), self.ports.clone(), events);
         let (target, address) = (Arc::clone(&self.config.engine), endpoints.engine);
         let way = Arc::new(EngineWay::new(move || target(address)));
         let clock = Arc::new(Clock::new(Arc::clone(&way), shell.clone(), self.paused.subscribe()));
@@ -186,6 +189,10 @@ impl Bridge {
         })?;
         let answer = match question {
             Question::Ports => Answer::Ports { ports: self.port_rows() },
+            Question::Publish { publish } => {
+                self.publish.send_replace(publish);
+                Answer::Ports { ports: self.port_rows() }
+            }
             Question::Clock => {
                 let report = lock(&self.running).as_ref().map(|running| running.clock.report());
                 Answer::Clock { clock: report.unwrap_or_default() }

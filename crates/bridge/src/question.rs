@@ -1,6 +1,6 @@
 //! What a front end asks the supervisor of a running machine.
 
-use machine_core::SharedFolder;
+use machine_core::{Publish, SharedFolder};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::ClockReport;
@@ -13,6 +13,11 @@ use crate::share::ShareRow;
 pub enum Question {
     /// Which ports of containers listen on this computer.
     Ports,
+    /// From now on, ports appear there.
+    Publish {
+        /// For whom.
+        publish: Publish,
+    },
     /// How the guest's clock goes.
     Clock,
     /// How the shared folders are.
@@ -28,7 +33,7 @@ pub enum Question {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "answer")]
 pub enum Answer {
-    /// To [`Question::Ports`].
+    /// To [`Question::Ports`] and [`Question::Publish`].
     Ports {
         /// In the order of their numbers.
         ports: Vec<PortRow>,

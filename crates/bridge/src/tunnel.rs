@@ -19,7 +19,7 @@ pub async fn tunnel(config: &BridgeConfig, endpoints: Endpoints, tell: impl Fn(&
     let rows: Arc<Mutex<Vec<PortRow>>> = Arc::default();
     let shell = GuestShell::new(config.ssh.clone(), endpoints);
     let network = Arc::new(SshNetwork::new(shell.clone()));
-    let ports = Ports::new(network, shell, in_force(), config.publish, rows.clone(), events);
+    let ports = Ports::new(network, shell, in_force(), watch::channel(config.publish).1, rows.clone(), events);
     let telling = async {
         while changes.recv().await.is_some() {
             while changes.try_recv().is_ok() {}

@@ -135,6 +135,16 @@ pub trait Driver: Send + Sync {
             .hint(format!("`machine ssh {}` and its package tools can", work.machine.record.name)))
     }
 
+    /// Makes the data disk of a machine that is off larger, up to `mib` MiB; one that is as large is left alone. The guest spreads its
+    /// file system over it at its next boot.
+    ///
+    /// # Errors
+    /// Why it cannot be made larger.
+    async fn grow_disk(&self, work: Work<'_>, mib: u64) -> Result<()> {
+        let _ = (work, mib);
+        Err(Error::other(format!("the driver {:?} cannot make a machine's disk larger", self.name())))
+    }
+
     /// Ends it at once, as pulling the plug would.
     ///
     /// # Errors

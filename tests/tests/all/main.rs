@@ -17,6 +17,7 @@ mod look;
 mod output;
 mod paused;
 mod ports;
+mod set;
 mod shells;
 mod sockets;
 mod upgrade;

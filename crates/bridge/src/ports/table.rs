@@ -29,7 +29,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(crate) struct Ports {
     network: Arc<dyn GuestNetwork>,
     shell: GuestShell,
-    publish: Publish,
+    publish: watch::Receiver<Publish>,
     /// Those that lead to the guest's loopback.
     rules: watch::Receiver<Rules>,
     entries: BTreeMap<Place, Entry>,
@@ -79,7 +79,7 @@ impl Ports {
         network: Arc<dyn GuestNetwork>,
         shell: GuestShell,
         rules: watch::Receiver<Rules>,
-        publish: Publish,
+        publish: watch::Receiver<Publish>,
         rows: Arc<Mutex<Vec<PortRow>>>,
         events: Events,
     ) -> Self {
@@ -98,6 +98,7 @@ impl Ports {
                 },
                 () = host_network.changed() => {}
                 Ok(_) = async { self.rules.wait_for(|rules| rules.set).await.map(drop) }, if !led => led = true,
+                Ok(()) = self.publish.changed() => self.listen_anew(),
                 () = sleep(AGAIN), if !all_there => {}
             }
             // Before the engine's first answer nothing is known, which is not the same as no containers.
@@ -109,6 +110,13 @@ impl Ports {
             }
             self.keep(&wanted).await;
             self.tell();
+        }
+    }
+
+    /// Gives up what listens for all, as that means others now.
+    fn listen_anew(&mut self) {
+        for (_, entry) in self.entries.iter_mut().filter(|(place, _)| place.reach == Reach::All) {
+            entry.here.clear();
         }
     }
 
@@ -188,7 +196,8 @@ impl Ports {
     /// Listens wherever it does not yet.
     async fn open(&self, place: &Place, mut entry: Entry) -> Entry {
         let Way::There(gate) = &entry.way else { return entry };
-        for address in place.addresses(self.publish) {
+        let publish = *self.publish.borrow();
+        for address in place.addresses(publish) {
             let before = entry.here.remove(&address);
             let here = match before {
                 Some(here @ (Here::Open(_) | Here::Absent)) => here,
@@ -200,7 +209,7 @@ impl Ports {
     }
 
     async fn listen(&self, place: &Place, address: SocketAddr, gate: &Arc<Gate>, before: Option<Here>) -> Here {
-        let local = self.publish == Publish::Loopback || place.reach != Reach::All;
+        let local = *self.publish.borrow() == Publish::Loopback || place.reach != Reach::All;
         // macOS gives ports below 1024 to everybody, but only on all addresses (since 10.14; Lima's documentation, "Port forwarding").
         let all = match address {
             SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),

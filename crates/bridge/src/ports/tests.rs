@@ -73,7 +73,8 @@ impl Scene {
         };
         let here: SocketAddr = "127.0.0.1:1".parse().unwrap();
         let shell = GuestShell::new(Arc::new(nowhere), machine_core::Endpoints { ssh: here, engine: here });
-        let ports = Ports::new(network.clone(), shell, in_force(), Publish::Loopback, rows.clone(), tell);
+        let ports =
+            Ports::new(network.clone(), shell, in_force(), watch::channel(Publish::Loopback).1, rows.clone(), tell);
         tokio::spawn(ports.run(seen));
         Self { network, containers, rows, events }
     }

@@ -69,7 +69,9 @@ else
 fi
 # line WORDS: a line of fstab, once.
 line() {{ grep -qxF "$1" /etc/fstab || echo "$1" >>/etc/fstab; }}
-line "LABEL=machine-data $data ext4 noatime,nofail,x-systemd.device-timeout=60 0 2"
+mount_line="LABEL=machine-data $data ext4 noatime,nofail,x-systemd.growfs,x-systemd.device-timeout=60 0 2"
+grep -qxF "$mount_line" /etc/fstab || sed -i '/^LABEL=machine-data /d' /etc/fstab
+line "$mount_line"
 mkdir -p "$data"
 mountpoint -q "$data" || mount "$data"
 for name in docker containerd; do

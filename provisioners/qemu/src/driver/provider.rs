@@ -389,6 +389,11 @@ impl Driver for QemuDriver {
         replace_system(work, image, &tool).await
     }
 
+    async fn grow_disk(&self, work: Work<'_>, mib: u64) -> Result<()> {
+        let image = (self.config.image)(&DriverState::required(work.machine.record)?.image_digest)?;
+        self.disk_tool(image.arch).await?.grow(&data_disk(work.machine.dir), mib).await
+    }
+
     async fn suspend(&self, work: Work<'_>) -> Result<()> {
         let machine = work.machine;
         let presence = self.looked_after(machine, work.reporter).await?;
