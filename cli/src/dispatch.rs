@@ -20,7 +20,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Ec2 { command } => ec2::run(app, command, manner),
         Command::Env(env) => connection::env(app, &env),
         Command::Image { command } => image::run(app, command, manner),
-        Command::Inspect(one) => list::inspect(app, one.name.as_deref()),
+        Command::Inspect(inspect) => list::inspect(app, &inspect),
         Command::Ip(some) => connection::ip(app, &some.names),
         Command::Kill(some) => power::kill(app, &some.names, manner),
         Command::Logs(logs) => logs::run(app, &logs),

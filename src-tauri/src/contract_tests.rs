@@ -27,6 +27,7 @@ fn cards() -> Vec<Card> {
         disk_mib: 20480,
         error: text.map(str::to_owned),
         warnings: text.into_iter().map(str::to_owned).collect(),
+        labels: Vec::new(),
     };
     let can = vec![
         Verb::Start,

@@ -20,6 +20,15 @@ pub struct Ports {
 }
 
 #[derive(Debug, Args)]
+pub struct Inspect {
+    /// The machine [default: "default", where it exists]
+    pub name: Option<String>,
+    /// A Go template over it, such as '{{.Driver.IPAddress}}' [default: all, as JSON]
+    #[arg(long, short, value_name = "TEMPLATE")]
+    pub format: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct SomeMachines {
     /// The machines [default: "default", where it exists]
     pub names: Vec<String>,
@@ -89,9 +98,14 @@ pub struct Logs {
 
 #[derive(Debug, Args)]
 pub struct Ls {
-    /// Form of the output
-    #[arg(long, short, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    /// Form of the output: text, json, or a Go template; `table ...` puts titles above
+    ///
+    /// Fields: .Name .Active .ActiveHost .DriverName .State .URL .DockerVersion .Error .EngineOptions.Labels .Swarm
+    #[arg(long, short, value_name = "FORM", default_value = "text")]
+    pub format: String,
+    /// Only machines with driver=, state=, label=KEY=VALUE, or name=REGULAR-EXPRESSION (repeat; of one kind, any)
+    #[arg(long = "filter", value_name = "KEY=VALUE")]
+    pub filters: Vec<String>,
     /// How long each engine may take to answer, seconds
     #[arg(long, short, default_value_t = 10, value_name = "SECONDS")]
     pub timeout: u64,

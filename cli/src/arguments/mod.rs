@@ -19,8 +19,8 @@ pub use ec2::{Ec2, Orphans};
 pub use engine::{EngineSettings, EngineSource, Provision, Set, User};
 pub use image::Image;
 pub use machines::{
-    Doctor, Env, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, SomeMachines, Ssh, Stop, Use,
-    Version,
+    Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, SomeMachines, Ssh, Stop,
+    Use, Version,
 };
 pub use share::Share;
 
@@ -109,8 +109,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Image,
     },
-    /// Print all that is known of a machine, as JSON
-    Inspect(OneMachine),
+    /// Print all that is known of a machine, as JSON or by a template
+    Inspect(Inspect),
     /// Print the addresses of machines
     Ip(SomeMachines),
     /// End machines at once, as pulling the plug would

@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 
 use crate::app::App;
+use crate::docker_machine_view;
 
 /// How long a machine is asked whose engine has never answered: QEMU takes the connection of a guest that is still booting,
 /// and says nothing.
@@ -40,6 +41,9 @@ pub struct Row {
     pub error: Option<String>,
     /// What the user should know, such as slow mode.
     pub warnings: Vec<String>,
+    /// Labels of its engine.
+    #[serde(skip)]
+    pub labels: Vec<String>,
 }
 
 /// Everything known of one machine.
@@ -56,6 +60,9 @@ pub struct Inspection {
     pub folder: std::path::PathBuf,
     /// What its driver can do.
     pub capabilities: Capabilities,
+    /// In docker-machine's words besides.
+    #[serde(flatten)]
+    pub docker_machine: serde_json::Value,
 }
 
 impl App {
@@ -132,6 +139,7 @@ impl App {
             disk_mib: 0,
             error: None,
             warnings: Vec::new(),
+            labels: Vec::new(),
         };
         let record = match name.parse::<MachineName>().and_then(|name| self.store.load(&name)) {
             Ok(record) => record,
@@ -141,6 +149,7 @@ impl App {
             }
         };
         row.driver = Some(record.driver.clone());
+        row.labels.clone_from(&record.spec.engine.labels);
         (row.cpus, row.memory_mib, row.disk_mib) = (record.spec.cpus, record.spec.memory_mib, record.spec.disk_mib);
         let seen = match self.observe(&record).await {
             Ok(seen) => seen,
@@ -210,7 +219,12 @@ impl App {
         let capabilities = self.driver(&record.driver)?.capabilities();
         let observed = self.observe(&record).await?;
         let url = observed.endpoints.map(|endpoints| format!("tcp://{}", endpoints.engine));
-        Ok(Inspection { record, observed, url, folder: self.store.folder(name), capabilities })
+        let folder = self.store.folder(name);
+        let machine = MachineRef { record: &record, dir: &folder };
+        let driver = self.driver(&record.driver)?;
+        let ssh = observed.endpoints.map(|endpoints| driver.ssh_target(machine, endpoints));
+        let docker_machine = docker_machine_view::view(&record, ssh.as_ref(), &folder);
+        Ok(Inspection { record, observed, url, folder, capabilities, docker_machine })
     }
 
     /// The version of a running machine's engine.

@@ -112,3 +112,35 @@ fn the_machine_called_default_is_meant_when_none_is_named() {
     assert_eq!(scene.run("inspect").ok().json()["name"], "default");
     scene.run("url").exits(1).says("Host is not running");
 }
+
+#[test]
+fn ls_and_inspect_speak_the_templates_and_filters_of_docker_machines_users() {
+    let scene = Scene::new();
+    scene.run("create --engine-label team=a dev").ok();
+    scene.run("create lab-1").ok();
+    scene.run("stop lab-1").ok();
+    let ls = |words: &[&str]| scene.machine([&["ls"], words].concat()).ok().text().to_owned();
+    assert_eq!(ls(&["--format", "{{.Name}}: {{.State}}"]), "dev: Running\nlab-1: Stopped\n");
+    assert_eq!(ls(&["-f", r"{{.Name}}\t{{.DriverName}}", "--filter", "state=running"]), "dev\tqemu\n");
+    assert_eq!(ls(&["-q", "--filter", "name=^lab"]), "lab-1\n");
+    assert_eq!(ls(&["-q", "--filter", "label=team=a"]), "dev\n");
+    let table = ls(&["--filter", "driver=QEMU", "--format", r"table {{.Name}}\t{{.EngineOptions.Labels}}"]);
+    assert_eq!(table, "NAME    LABELS\ndev     [team=a]\nlab-1   []\n");
+    for (words, why) in [
+        (["--format", "{{.Nmae}}"], "there is no field Nmae"),
+        (["--format", "{{.Name"], "template parsing error"),
+        (["--filter", "size=1"], "Unsupported filter key 'size'"),
+        (["--filter", "x"], "Unsupported filter syntax"),
+        (["--filter", "name=("], "is no regular expression"),
+    ] {
+        scene.machine([&["ls"], &words[..]].concat()).exits(2).says(why).fails_clearly();
+    }
+
+    let inspect = |template: &str| scene.machine(["inspect", "--format", template, "dev"]);
+    assert_eq!(inspect("{{.Driver.IPAddress}} {{.DriverName}} {{.Name}}").ok().line(), "127.0.0.1 qemu dev");
+    let key = scene.folder("dev").join("id_ed25519");
+    assert_eq!(inspect("{{.Driver.SSHKeyPath}}").ok().line(), key.to_str().unwrap());
+    assert_eq!(inspect("{{json .HostOptions.EngineOptions.Labels}}").ok().line(), r#"["team=a"]"#);
+    assert_eq!(inspect("{{.Nowhere}}").ok().line(), "<no value>");
+    inspect("{{nope .}}").exits(2).says("template parsing error").fails_clearly();
+}
