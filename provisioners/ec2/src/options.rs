@@ -144,7 +144,8 @@ impl Ec2Options {
             return Err(usage("--ec2-keypair-name and --ec2-ssh-keypath go together")
                 .hint("without both, the machine gets a key of its own"));
         }
-        if !self.security_groups.is_empty() && !(self.open_ports.is_empty() && self.allow_cidrs.is_empty()) {
+        let opens = !self.open_ports.is_empty() || !self.allow_cidrs.is_empty();
+        if opens && !self.security_groups.is_empty() {
             return Err(usage(
                 "--ec2-open-port and --ec2-allow-cidr are of no use with --ec2-security-group (AWS_SECURITY_GROUP)",
             )

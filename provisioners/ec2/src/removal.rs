@@ -42,6 +42,7 @@ pub(crate) async fn remove(cloud: &dyn Cloud, state: &State, options: &Ec2Option
         }
     }
     let of_token = [Filter::one(format!("tag:{}", tag::TOKEN), &state.token)];
+    let mut told = false;
     let mut ids: BTreeSet<String>;
     loop {
         ids = cloud.instances(&of_token).await?.into_iter().map(|instance| instance.id).collect();
@@ -52,7 +53,9 @@ pub(crate) async fn remove(cloud: &dyn Cloud, state: &State, options: &Ec2Option
         if seen || !state.launched || !state.may_be_invisible(Timestamp::now()) {
             break;
         }
-        reporter.detail("waiting whether the instance that was asked for appears");
+        if !std::mem::replace(&mut told, true) {
+            reporter.info("EC2 does not show the instance yet that was asked for: waiting up to two minutes for it...");
+        }
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     ids.extend(state.instance.clone());
