@@ -206,8 +206,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_instance_that_stops_before_it_runs_is_told_with_the_reason() {
-        let looks =
-            ["stopped", "stopped", "pending", "stopped"].map(|state| Some(instance(state, "no key to its disk")));
+        let looks = ["stopped", "stopped", "pending", "stopped", "running"]
+            .map(|state| Some(instance(state, "no key to its disk")));
         let cloud = FakeCloud::showing(looks.into());
         let error = started(&cloud, &state()).await.unwrap_err();
         assert!(error.to_string().contains("no key to its disk"), "{error}");

@@ -179,10 +179,14 @@ mod tests {
             launched_at: Some(Timestamp::now()),
             ..State::new("t".into(), "eu-central-1")
         };
-        let cloud = FakeCloud::showing(vec![None, None, Some(instance("pending", ""))]);
+        let looks = || {
+            let shown = ["pending", "pending", "terminated"].map(|state| Some(instance(state, "")));
+            [None, None].into_iter().chain(shown).collect()
+        };
+        let cloud = FakeCloud::showing(looks());
         assert_eq!(removed(&cloud, &new, &Ec2Options::default()).await.unwrap(), ["terminate"]);
         let old = State { launched_at: Some(Timestamp::UNIX_EPOCH), ..new };
-        let cloud = FakeCloud::showing(vec![None, None, Some(instance("pending", ""))]);
+        let cloud = FakeCloud::showing(looks());
         let begun = Instant::now();
         removed(&cloud, &old, &Ec2Options::default()).await.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(2), "nothing to wait for");
