@@ -84,7 +84,7 @@ pub struct Ec2Create {
     /// Who logs in [env: AWS_SSH_USER] [default: the image's]
     #[arg(long = "ec2-ssh-user", alias = "amazonec2-ssh-user", value_name = "NAME", help_heading = "Driver ec2")]
     ec2_ssh_user: Option<String>,
-    /// The port of the image's sshd [default: 22]
+    /// The port of the image's sshd [env: AWS_SSH_PORT] [default: 22]
     #[arg(long = "ec2-ssh-port", alias = "amazonec2-ssh-port", value_name = "PORT", help_heading = "Driver ec2")]
     ssh_port: Option<u16>,
     /// A key pair that is there, in place of one of the machine's own [env: AWS_KEYPAIR_NAME]
@@ -144,8 +144,15 @@ pub struct Ec2Create {
     /// That address may be one without TLS [env: AWS_INSECURE_TRANSPORT]
     #[arg(long = "ec2-insecure-transport", alias = "amazonec2-insecure-transport", help_heading = "Driver ec2")]
     insecure_transport: bool,
-    /// How often a call that may pass is repeated [default: 5]
-    #[arg(long = "ec2-retries", alias = "amazonec2-retries", value_name = "N", help_heading = "Driver ec2")]
+    /// How often a call that may pass is repeated; 0 or -1: never [default: 5]
+    #[arg(
+        long = "ec2-retries",
+        alias = "amazonec2-retries",
+        value_name = "N",
+        value_parser = retries,
+        allow_negative_numbers = true,
+        help_heading = "Driver ec2"
+    )]
     retries: Option<u32>,
     /// An access key for this command alone (others on this computer may see it; AWS's own places are better)
     #[arg(long = "ec2-access-key", alias = "amazonec2-access-key", hide = true)]
@@ -233,6 +240,9 @@ pub struct Orphans {
     /// An address in place of Amazon's [env: AWS_ENDPOINT_URL]
     #[arg(long, value_name = "URL")]
     pub endpoint: Option<String>,
+    /// That address may be one without TLS [env: AWS_INSECURE_TRANSPORT]
+    #[arg(long)]
+    pub insecure_transport: bool,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
@@ -243,6 +253,14 @@ fn pair(text: &str) -> Result<(String, String), String> {
         .filter(|(key, _)| !key.is_empty())
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .ok_or_else(|| "it is not KEY=VALUE".to_owned())
+}
+
+fn retries(text: &str) -> Result<u32, String> {
+    match text {
+        // docker-machine's word for none.
+        "-1" => Ok(0),
+        _ => text.parse().map_err(|_| "it is no number, nor -1".to_owned()),
+    }
 }
 
 fn no_duration(text: &str) -> Result<u64, String> {

@@ -26,6 +26,7 @@ fn run_orphans(app: &App, words: Orphans, manner: Manner) -> Result<i32> {
         store: words.store,
         profile: words.profile,
         endpoint: words.endpoint,
+        insecure_transport: words.insecure_transport,
     };
     let shown = manner.begin(None);
     let result = crate::block_on(app.orphans(&search, &shown.reporter));

@@ -20,14 +20,18 @@ pub struct OrphanSearch {
     pub profile: Option<String>,
     /// An address in place of Amazon's own.
     pub endpoint: Option<String>,
+    /// That address may be one without TLS.
+    pub insecure_transport: bool,
 }
 
 impl OrphanSearch {
     fn options(&self, app: &App) -> Ec2Options {
+        let insecure_transport = self.insecure_transport || app.aws_insecure();
         Ec2Options {
             region: self.regions.first().cloned(),
-            profile: self.profile.clone().or_else(|| app.aws("AWS_PROFILE")),
-            endpoint: self.endpoint.clone().or_else(|| app.aws_endpoint()),
+            profile: app.aws_profile(self.profile.clone()),
+            endpoint: app.aws_endpoint(self.endpoint.clone(), insecure_transport),
+            insecure_transport,
             ..Ec2Options::default()
         }
     }
@@ -37,7 +41,7 @@ impl App {
     /// Looks at EC2 for what this store made and no record knows of.
     ///
     /// # Errors
-    /// A region that cannot be looked at.
+    /// Words that cannot be, or a region that cannot be looked at.
     pub async fn orphans(&self, search: &OrphanSearch, reporter: &Reporter) -> Result<Orphans> {
         let mut regions: BTreeSet<String> = search.regions.iter().cloned().collect();
         if regions.is_empty() {
@@ -53,14 +57,17 @@ impl App {
         let records = self.ec2_records()?;
         let mut spared = Vec::new();
         found.found.retain(|orphan| {
-            let spare = records.unreadable.contains(&orphan.machine);
-            if spare {
-                spared.push(orphan.machine.clone());
+            if records.known.iter().any(|(token, _)| *token == orphan.token) {
+                return false;
             }
-            !spare && !records.known.iter().any(|(token, _)| *token == orphan.token)
+            let folder = records.unreadable.iter().find(|record| record.may_be_of(orphan));
+            spared.extend(folder.map(|record| (orphan.machine.clone(), record.folder.clone())));
+            folder.is_none()
         });
-        for machine in spared {
-            reporter.warn(format!("the record of {machine:?} cannot be read: what carries its name is left alone"));
+        for (machine, folder) in spared {
+            let what = if machine == folder { String::new() } else { format!(" in the folder {folder:?}") };
+            reporter
+                .warn(format!("the record of {machine:?}{what} cannot be read: what is at EC2 of it is left alone"));
         }
         Ok(found)
     }
@@ -76,13 +83,20 @@ impl App {
 
     fn ec2_records(&self) -> Result<Records> {
         let mut records = Records::default();
-        for name in self.store.names()? {
-            match name.parse::<MachineName>().and_then(|name| self.store.load(&name)) {
-                Ok(record) => {
-                    let dir = self.store.folder(&record.name);
-                    records.known.extend(Ec2Driver::token(MachineRef { record: &record, dir: &dir }));
+        for folder in self.store.names()? {
+            let told = folder.parse::<MachineName>().and_then(|name| self.store.load(&name)).and_then(|record| {
+                let dir = self.store.folder(&record.name);
+                match record.driver.as_str() {
+                    "ec2" => Ec2Driver::token(MachineRef { record: &record, dir: &dir }),
+                    _ => Ok(None),
                 }
-                Err(_) => records.unreadable.push(name),
+            });
+            match told {
+                Ok(token) => records.known.extend(token),
+                Err(_) => {
+                    let text = self.store.raw_record(&folder).unwrap_or_default();
+                    records.unreadable.push(Unreadable { folder, text });
+                }
             }
         }
         Ok(records)
@@ -94,6 +108,20 @@ impl App {
 struct Records {
     /// Tokens, with their regions.
     known: Vec<(String, String)>,
-    /// Machines whose records tell nothing.
-    unreadable: Vec<String>,
+    /// Those that tell nothing.
+    unreadable: Vec<Unreadable>,
+}
+
+/// A folder without a record that can be read.
+struct Unreadable {
+    folder: String,
+    /// What there is of the record.
+    text: String,
+}
+
+impl Unreadable {
+    /// Whether it may know of what is there: its text has the token, or its folder the name.
+    fn may_be_of(&self, orphan: &Orphan) -> bool {
+        self.folder == orphan.machine || (!orphan.token.is_empty() && self.text.contains(&orphan.token))
+    }
 }

@@ -7,6 +7,7 @@ use machine_ec2::{Ec2Options, Keys};
 
 use crate::app::App;
 use crate::driver_options::Said;
+use crate::environment::says_yes;
 
 /// Words as they were said; what was not is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,9 +92,23 @@ impl App {
         self.environment.aws.get(name).cloned()
     }
 
-    /// The address that the environment has in place of Amazon's.
-    pub(crate) fn aws_endpoint(&self) -> Option<String> {
-        ["AWS_ENDPOINT", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL"].into_iter().find_map(|name| self.aws(name))
+    /// The address that was said, or that the environment has, in place of Amazon's. One that is a host's name alone, as
+    /// docker-machine takes it, is called with TLS, unless that is not wanted.
+    pub(crate) fn aws_endpoint(&self, said: Option<String>, insecure: bool) -> Option<String> {
+        let names = ["AWS_ENDPOINT", "AWS_ENDPOINT_URL_EC2", "AWS_ENDPOINT_URL"];
+        let endpoint = said.or_else(|| names.into_iter().find_map(|name| self.aws(name)))?;
+        let scheme = if insecure { "http" } else { "https" };
+        Some(if endpoint.contains("://") { endpoint } else { format!("{scheme}://{endpoint}") })
+    }
+
+    /// Whether the environment allows calls without TLS.
+    pub(crate) fn aws_insecure(&self) -> bool {
+        self.aws("AWS_INSECURE_TRANSPORT").is_some_and(|value| says_yes(&value))
+    }
+
+    /// The profile that was said, or the environment's: keys in the environment go before that one, in AWS's programs too.
+    pub(crate) fn aws_profile(&self, said: Option<String>) -> Option<String> {
+        said.or_else(|| self.aws("AWS_PROFILE").filter(|_| !self.environment.aws_keys))
     }
 
     pub(crate) fn said_to_ec2(&self, words: Ec2Words, ssh_user: Option<String>) -> Result<Said> {
@@ -117,18 +132,26 @@ impl App {
         tags.extend(words.tag);
         let mut security_groups = words.security_groups;
         if security_groups.is_empty() {
-            security_groups.extend(self.aws("AWS_SECURITY_GROUP"));
+            // As docker-machine's lists in variables.
+            let all = self.aws("AWS_SECURITY_GROUP").unwrap_or_default();
+            security_groups.extend(all.split(',').map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()));
         }
+        let ssh_port = match (words.ssh_port, self.aws("AWS_SSH_PORT")) {
+            (None, Some(text)) => {
+                Some(text.parse().map_err(|error| usage(&format!("AWS_SSH_PORT={text} is no port")).because(error))?)
+            }
+            (said, _) => said,
+        };
         let path = |said: Option<PathBuf>, variable: &str| {
             let path = said.or_else(|| self.aws(variable).map(PathBuf::from));
             path.map(|path| std::path::absolute(&path).unwrap_or(path))
         };
-        let insecure = words.insecure_transport || self.aws("AWS_INSECURE_TRANSPORT").is_some();
+        let insecure = words.insecure_transport || self.aws_insecure();
         let options = Ec2Options {
             region: words.region,
-            endpoint: words.endpoint.or_else(|| self.aws_endpoint()),
+            endpoint: self.aws_endpoint(words.endpoint, insecure),
             insecure_transport: insecure,
-            profile: or(words.profile, "AWS_PROFILE"),
+            profile: self.aws_profile(words.profile),
             retries: words.retries,
             zone: or(words.zone, "AWS_ZONE"),
             vpc: or(words.vpc_id, "AWS_VPC_ID"),
@@ -137,7 +160,7 @@ impl App {
             ami: or(words.ami, "AWS_AMI"),
             key_pair: or(words.keypair_name, "AWS_KEYPAIR_NAME"),
             key: path(words.ssh_keypath, "AWS_SSH_KEYPATH"),
-            ssh_port: words.ssh_port,
+            ssh_port,
             security_groups,
             allow_cidrs: words.allow_cidrs,
             open_ports: words.open_ports,
@@ -155,7 +178,6 @@ impl App {
             user_data: path(words.userdata, "AWS_USERDATA"),
             tags,
             expires_minutes: words.expires_minutes,
-            fleet: None,
             found: None,
         };
         let ssh_user = or(words.ssh_user.or(ssh_user), "AWS_SSH_USER").unwrap_or_default();
@@ -165,4 +187,53 @@ impl App {
 
 fn usage(text: &str) -> Error {
     Error::new(Code::Usage, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(words: Ec2Words, variables: &[(&'static str, &str)]) -> Result<serde_json::Map<String, serde_json::Value>> {
+        let folder = tempfile::tempdir().unwrap();
+        let app = App::new(crate::Environment {
+            aws: variables.iter().map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            aws_keys: variables.iter().any(|(name, _)| *name == "AWS_ACCESS_KEY_ID"),
+            ..crate::Environment::read(Some(folder.path())).unwrap()
+        });
+        app.said_to_ec2(words, None).map(|said| said.options)
+    }
+
+    #[test]
+    fn docker_machines_variables_are_read_as_it_reads_them() {
+        let all = said(
+            Ec2Words::default(),
+            &[
+                ("AWS_ENDPOINT", "ec2.example.org"),
+                ("AWS_INSECURE_TRANSPORT", "false"),
+                ("AWS_SECURITY_GROUP", "one, two"),
+                ("AWS_SSH_PORT", "2222"),
+            ],
+        )
+        .unwrap();
+        let expected = serde_json::json!({
+            "endpoint": "https://ec2.example.org", "security_groups": ["one", "two"], "ssh_port": 2222
+        });
+        assert_eq!(serde_json::Value::Object(all), expected);
+        assert!(said(Ec2Words::default(), &[("AWS_SSH_PORT", "ssh")]).is_err());
+        let words = || Ec2Words { endpoint: Some("127.0.0.1:5000".into()), ssh_port: Some(22), ..Ec2Words::default() };
+        let insecure = said(words(), &[("AWS_INSECURE_TRANSPORT", "1"), ("AWS_SSH_PORT", "2222")]).unwrap();
+        assert_eq!((&insecure["endpoint"], &insecure["ssh_port"]), (&"http://127.0.0.1:5000".into(), &22.into()));
+    }
+
+    #[test]
+    fn the_environments_profile_counts_where_it_has_no_keys() {
+        let named = |variables: &[(&'static str, &str)], profile: Option<&str>| {
+            let words = Ec2Words { profile: profile.map(str::to_owned), ..Ec2Words::default() };
+            said(words, variables).unwrap().get("profile").cloned()
+        };
+        let keys = ("AWS_ACCESS_KEY_ID", "A");
+        assert_eq!(named(&[("AWS_PROFILE", "work")], None), Some("work".into()));
+        assert_eq!(named(&[("AWS_PROFILE", "work"), keys], None), None);
+        assert_eq!(named(&[("AWS_PROFILE", "work"), keys], Some("mine")), Some("mine".into()));
+    }
 }

@@ -59,6 +59,7 @@ const AWS: &[&str] = &[
     "AWS_ROOT_SIZE",
     "AWS_SECURITY_GROUP",
     "AWS_SSH_KEYPATH",
+    "AWS_SSH_PORT",
     "AWS_SSH_USER",
     "AWS_SUBNET_ID",
     "AWS_TAGS",
@@ -109,6 +110,8 @@ pub struct Environment {
     /// AWS's and docker-machine's `AWS_...` variables that say what and where; those that are set. Credentials are not among
     /// them: AWS's own chain reads those.
     pub aws: std::collections::BTreeMap<&'static str, String>,
+    /// Whether AWS's chain finds keys in the environment (`AWS_ACCESS_KEY_ID`).
+    pub aws_keys: bool,
     /// `MACHINE_DOCKER_INSTALL_URL`.
     pub install_url: Option<String>,
     /// `ENGINE_REGISTRY_MIRROR`.
@@ -162,6 +165,7 @@ impl Environment {
                 .filter_map(|name| Some((name, variable(&format!("GENERIC_{name}"))?)))
                 .collect(),
             aws: AWS.iter().filter_map(|name| Some((*name, variable(name)?))).collect(),
+            aws_keys: variable("AWS_ACCESS_KEY_ID").is_some(),
             install_url: variable("MACHINE_DOCKER_INSTALL_URL"),
             registry_mirror: variable("ENGINE_REGISTRY_MIRROR"),
             user: variable("USER").or_else(|| variable("USERNAME")),
@@ -213,8 +217,7 @@ impl Environment {
 
     /// Whether docker-machine's `MACHINE_DEBUG` asks for everything.
     pub fn debug() -> bool {
-        variable("MACHINE_DEBUG")
-            .is_some_and(|value| !matches!(value.to_ascii_lowercase().as_str(), "0" | "false" | "f"))
+        variable("MACHINE_DEBUG").is_some_and(|value| says_yes(&value))
     }
 
     /// Whether there is a screen that a window could open on (`DISPLAY`, `WAYLAND_DISPLAY`; elsewhere than on Linux always).
@@ -226,6 +229,11 @@ impl Environment {
     pub fn term() -> Option<String> {
         variable("TERM")
     }
+}
+
+/// Whether a variable that is a switch is on, as docker-machine reads it.
+pub(crate) fn says_yes(value: &str) -> bool {
+    !matches!(value.to_ascii_lowercase().as_str(), "" | "0" | "false" | "f")
 }
 
 fn variable(name: &str) -> Option<String> {

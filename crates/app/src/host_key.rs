@@ -60,7 +60,11 @@ impl App {
         journal.update("host-key-changed", |record| record.host_key = Some(key))?;
         // The first key goes last: as long as it is here, a run that broke off is made good by the next.
         for path in [next, dir.join(format!("{}.pub", seed::HOST_KEY)), first] {
-            std::fs::remove_file(&path).map_err(|error| files::explain(error, "cannot remove", &path))?;
+            match std::fs::remove_file(&path) {
+                // An earlier run came this far.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                result => result.map_err(|error| files::explain(error, "cannot remove", &path))?,
+            }
         }
         Ok(())
     }

@@ -37,7 +37,15 @@ impl App {
     /// As [`remove`](Self::remove), for one who has the lock.
     pub(crate) async fn remove_everything(&self, name: &MachineName, force: bool, reporter: &Reporter) -> Result<()> {
         // Only QEMU machines leave anything running on this computer that a lost record could hide.
-        let record = self.store.load(name).unwrap_or_else(|_| store::remains(name, "qemu"));
+        let record = self.store.load(name).unwrap_or_else(|_| {
+            if !self.store.record_is_absent(name) {
+                reporter.warn(format!(
+                    "the record of {:?} cannot be read: if it was at EC2, `machine ec2 orphans` finds what is left",
+                    name.as_str()
+                ));
+            }
+            store::remains(name, "qemu")
+        });
         let dir = self.store.folder(name);
         let record = Mutex::new(record);
         let journal = self.journal(&record, reporter);
@@ -49,11 +57,14 @@ impl App {
         };
         match of_driver {
             // As docker-machine's `-f`: what is kept here goes, and what that leaves behind is said.
-            Err(error) if force => reporter.warn(format!(
-                "what the driver {:?} made of {:?} may still be there: {error}",
-                snapshot.driver,
-                name.as_str()
-            )),
+            Err(error) if force => {
+                let finds = if snapshot.driver == "ec2" { " (`machine ec2 orphans` finds it)" } else { "" };
+                reporter.warn(format!(
+                    "what the driver {:?} made of {:?} may still be there{finds}: {error}",
+                    snapshot.driver,
+                    name.as_str()
+                ));
+            }
             Err(error) => {
                 let hint = format!("`machine rm -f {name}` removes at least what is kept of it on this computer");
                 return Err(error.within(format!("machine {:?} was not removed", name.as_str())).hint(hint));

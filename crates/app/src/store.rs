@@ -21,6 +21,8 @@ use crate::files;
 /// Locks of the store itself; no machine can have these names, for `_` is not allowed in them.
 const STORE_LOCK: &str = "_store";
 pub(crate) const CERTIFICATES_LOCK: &str = "_certs";
+/// A machine's record, in its folder.
+const RECORD: &str = "machine.json";
 
 /// Where machines are kept.
 #[derive(Clone, Debug)]
@@ -64,7 +66,7 @@ impl Store {
     }
 
     fn record_path(&self, name: &MachineName) -> PathBuf {
-        self.folder(name).join("machine.json")
+        self.folder(name).join(RECORD)
     }
 
     /// The store's own identity: marks what it makes outside (contexts) as its own.
@@ -115,6 +117,12 @@ impl Store {
     /// Whether a machine is known to have no record; one that merely cannot be looked at may have.
     pub(crate) fn record_is_absent(&self, name: &MachineName) -> bool {
         fs::symlink_metadata(self.record_path(name)).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// The text of a folder's record, whatever is in it and whatever the folder is called; none where that cannot be read.
+    pub(crate) fn raw_record(&self, folder: &str) -> Option<String> {
+        let text = fs::read(self.machines().join(folder).join(RECORD)).ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Whether another process works on a machine. Unlike a lock taken and dropped, nobody notices the question.

@@ -60,7 +60,7 @@ pub(crate) fn regions(answer: &Element) -> Vec<String> {
 }
 
 pub(crate) fn vpcs(answer: &Element) -> Vec<Vpc> {
-    let vpc = |item: &Element| Vpc { id: item.text_or_empty(&["vpcId"]), is_default: is_true(item, &["isDefault"]) };
+    let vpc = |item: &Element| Vpc { id: item.text_or_empty(&["vpcId"]) };
     answer.items(&["vpcSet"]).map(vpc).collect()
 }
 
@@ -131,7 +131,6 @@ pub(crate) fn instances(reservation: &Element) -> Vec<Instance> {
             reason: reason.unwrap_or_default(),
             public: address("ipAddress").or_else(|| address("ipv6Address")),
             private: address("privateIpAddress"),
-            kind: item.text_or_empty(&["instanceType"]),
             tags: tags(item),
         }
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use machine_core::{Error, Result};
 
-use crate::connector::Http;
+use crate::connector::{Http, read};
 
 /// Amazon's own word on it: no third party learns of the call that Amazon does not know of already.
 const AMAZON: &str = "https://checkip.amazonaws.com/";
@@ -36,12 +36,12 @@ pub(crate) async fn allowed(http: &Http, way: &Way<'_>) -> Result<String> {
         Way::Own(endpoint) => towards(endpoint).await,
         // The way into a private network begins where its traffic leaves this computer, by a VPN perhaps.
         Way::Private(network) => towards(&format!("http://{}", network.split('/').next().unwrap_or_default())).await,
-        Way::Internet => ask(http).await,
+        Way::Internet => ask(http, AMAZON).await,
     };
     let address = found.map_err(|error| {
         error
             .within("the address from which this computer is seen is not known")
-            .hint("--ec2-allow-cidr says from where the machine may be reached, as 192.0.2.1/32")
+            .hint("--ec2-allow-cidr says from where the machine may be reached, as 192.0.2.1/32; SSH and the engine take no proxy")
     })?;
     Ok(network_of(address))
 }
@@ -50,10 +50,11 @@ fn network_of(address: IpAddr) -> String {
     format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 })
 }
 
-async fn ask(http: &Http) -> Result<IpAddr> {
+/// Asks without a proxy, because SSH and the engine are reached without one: a proxy's address would let the wrong one in.
+async fn ask(http: &Http, url: &str) -> Result<IpAddr> {
     let failed = |error: reqwest::Error| Error::other("checkip.amazonaws.com does not answer").because(error);
-    let request = http.client(AMAZON).get(AMAZON).timeout(LIMIT).build().map_err(failed)?;
-    let answer = http.send(request).await.map_err(failed)?;
+    let response = http.direct().get(url).timeout(LIMIT).send().await.map_err(failed)?;
+    let answer = read(response).await.map_err(failed)?;
     let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(100)]).trim().to_owned();
     text.parse().map_err(|_| Error::other(format!("checkip.amazonaws.com answers {text:?}")))
 }
@@ -80,6 +81,23 @@ async fn towards(url: &str) -> Result<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn amazon_is_asked_without_a_proxy_as_the_machine_is_reached() {
+        let says = async |address: &str| {
+            let server = wiremock::MockServer::start().await;
+            let answer = wiremock::ResponseTemplate::new(200).set_body_string(format!("{address}\n"));
+            wiremock::Mock::given(wiremock::matchers::any()).respond_with(answer).mount(&server).await;
+            server
+        };
+        let (amazon, proxy) = (says("192.0.2.7").await, says("192.0.2.250").await);
+        Http::new().unwrap();
+        let builder = || reqwest::Client::builder().resolve("checkip.example", *amazon.address());
+        let through_proxy = builder().proxy(reqwest::Proxy::all(proxy.uri()).unwrap()).build().unwrap();
+        let http = Http::of(through_proxy, builder().no_proxy().build().unwrap());
+        let url = format!("http://checkip.example:{}/", amazon.address().port());
+        assert_eq!(ask(&http, &url).await.unwrap().to_string(), "192.0.2.7");
+    }
 
     #[tokio::test]
     async fn a_compatible_cloud_is_reached_from_where_packets_leave() {

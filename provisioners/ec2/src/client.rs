@@ -32,7 +32,8 @@ const MOST_PAGES: usize = 1000;
 pub struct Place {
     /// The region.
     pub region: String,
-    /// An address in place of Amazon's own, for compatible clouds and tests: all services are expected there.
+    /// An address in place of the usual one. One of a compatible cloud (or a test) has all services; one of Amazon's own, such
+    /// as a VPC endpoint, has EC2 alone.
     pub endpoint: Option<String>,
     /// The profile of `~/.aws/config`.
     pub profile: Option<String>,
@@ -62,12 +63,18 @@ impl AwsClient {
         Self { http, wallet, place }
     }
 
-    fn url(&self, service: Service) -> String {
+    pub(crate) fn url(&self, service: Service) -> String {
         match &self.place.endpoint {
-            Some(endpoint) => format!("{}/", endpoint.trim_end_matches('/')),
-            None => {
-                // China's regions are a partition with addresses of their own.
-                let suffix = if self.place.region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
+            Some(endpoint) if service == Service::Ec2 || !is_amazons(endpoint) => {
+                format!("{}/", endpoint.trim_end_matches('/'))
+            }
+            _ => {
+                // Partitions with addresses of their own: China, and the European Sovereign Cloud.
+                let suffix = match self.place.region.split_once('-') {
+                    Some(("cn", _)) => "amazonaws.com.cn",
+                    Some(("eusc", _)) => "amazonaws.eu",
+                    _ => "amazonaws.com",
+                };
                 format!("https://{}.{}.{suffix}/", service.name(), self.place.region)
             }
         }
@@ -209,6 +216,20 @@ impl AwsClient {
     }
 }
 
+/// Whether an address is one of Amazon's own (those of VPC endpoints and dual-stack ones included).
+fn is_amazons(endpoint: &str) -> bool {
+    let host = reqwest::Url::parse(endpoint).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let suffixes = [
+        ".amazonaws.com",
+        ".amazonaws.com.cn",
+        ".amazonaws.eu",
+        ".api.aws",
+        ".api.amazonwebservices.com.cn",
+        ".api.amazonwebservices.eu",
+    ];
+    suffixes.iter().any(|suffix| host.ends_with(suffix))
+}
+
 fn named_owned<'a>(headers: &'a [(&'static str, String)]) -> impl Iterator<Item = (&'static str, &'a str)> {
     headers.iter().map(|(name, value)| (*name, value.as_str()))
 }
@@ -249,13 +270,12 @@ impl Cloud for AwsClient {
     }
 
     fn endpoint(&self) -> Option<&str> {
-        self.place.endpoint.as_deref()
+        self.place.endpoint.as_deref().filter(|endpoint| !is_amazons(endpoint))
     }
 
     async fn identity(&self) -> Called<Identity> {
         let answer = self.call(&calls::identity()).await?;
-        let text = |name| answer.text_or_empty(&["GetCallerIdentityResult", name]);
-        Ok(Identity { account: text("Account"), arn: text("Arn") })
+        Ok(Identity { account: answer.text_or_empty(&["GetCallerIdentityResult", "Account"]) })
     }
 
     async fn parameters(&self, names: &[String]) -> Called<BTreeMap<String, String>> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use wiremock::matchers::{body_string_contains, header, header_regex, method};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use crate::calls::Service;
 use crate::client::{AwsClient, Place};
 use crate::cloud::{CallError, Cloud as _};
 use crate::connector::Http;
@@ -198,4 +199,26 @@ async fn an_answer_that_is_none_says_from_where() {
         "{}",
         error.error
     );
+}
+
+#[test]
+fn each_service_is_called_where_it_is() {
+    let url = |region: &str, endpoint: Option<&str>, service| {
+        let place = Place {
+            region: region.into(),
+            endpoint: endpoint.map(str::to_owned),
+            profile: None,
+            keys: None,
+            pace: Pace::default(),
+        };
+        AwsClient::new(Http::new().unwrap(), place).url(service)
+    };
+    assert_eq!(url("eu-west-1", None, Service::Ec2), "https://ec2.eu-west-1.amazonaws.com/");
+    assert_eq!(url("cn-north-1", None, Service::Sts), "https://sts.cn-north-1.amazonaws.com.cn/");
+    assert_eq!(url("eusc-de-east-1", None, Service::Ec2), "https://ec2.eusc-de-east-1.amazonaws.eu/");
+    // A VPC endpoint of EC2 knows neither STS nor SSM; a compatible cloud has them beside it.
+    let own = Some("https://vpce-1-2.ec2.eu-west-1.vpce.amazonaws.com");
+    assert_eq!(url("eu-west-1", own, Service::Ec2), "https://vpce-1-2.ec2.eu-west-1.vpce.amazonaws.com/");
+    assert_eq!(url("eu-west-1", own, Service::Sts), "https://sts.eu-west-1.amazonaws.com/");
+    assert_eq!(url("eu-west-1", Some("https://cloud.example"), Service::Sts), "https://cloud.example/");
 }

@@ -38,8 +38,6 @@ impl From<CallError> for Error {
 pub struct Identity {
     /// The account, twelve digits.
     pub account: String,
-    /// The user or role.
-    pub arn: String,
 }
 
 /// An image.
@@ -85,8 +83,6 @@ pub struct InstanceType {
 pub struct Vpc {
     /// `vpc-...`.
     pub id: String,
-    /// The account's default one in its region.
-    pub is_default: bool,
 }
 
 /// A part of a network, in one zone.
@@ -169,8 +165,6 @@ pub struct Instance {
     pub public: Option<IpAddr>,
     /// Its address in its network.
     pub private: Option<IpAddr>,
-    /// Its type.
-    pub kind: String,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -224,7 +218,7 @@ pub enum Manner {
 pub trait Cloud: Send + Sync {
     /// The region.
     fn region(&self) -> &str;
-    /// Where calls go, where that is not Amazon's own address.
+    /// Where calls go, where that is no address of Amazon's.
     fn endpoint(&self) -> Option<&str>;
 
     /// STS `GetCallerIdentity`.

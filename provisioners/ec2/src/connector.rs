@@ -54,19 +54,19 @@ impl Http {
         if is_near(url) { &self.direct } else { &self.through_proxy }
     }
 
+    /// What reaches a host without a proxy.
+    pub(crate) fn direct(&self) -> &reqwest::Client {
+        &self.direct
+    }
+
     /// Sends a request and reads its answer, of whatever status.
     pub(crate) async fn send(&self, request: reqwest::Request) -> Result<Answer, reqwest::Error> {
-        let mut response = self.client(request.url().as_str()).execute(request).await?;
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await? {
-            if body.len() + chunk.len() > LARGEST {
-                break;
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Answer { status, headers, body })
+        read(self.client(request.url().as_str()).execute(request).await?).await
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(through_proxy: reqwest::Client, direct: reqwest::Client) -> Self {
+        Self { through_proxy, direct }
     }
 
     /// The same, for `aws-config`.
@@ -77,6 +77,20 @@ impl Http {
 }
 
 /// Whether a URL leads to this computer or to a service beside it (EC2's and ECS's metadata: link-local addresses).
+/// Reads an answer whole.
+pub(crate) async fn read(mut response: reqwest::Response) -> Result<Answer, reqwest::Error> {
+    let status = response.status().as_u16();
+    let headers = response.headers().clone();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LARGEST {
+            break;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, headers, body })
+}
+
 fn is_near(url: &str) -> bool {
     let Ok(url) = Url::parse(url) else { return false };
     let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');

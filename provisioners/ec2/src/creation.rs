@@ -23,6 +23,9 @@ use crate::user_data::{Parts, user_data};
 /// The host key in the machine's folder (`seed::HOST_KEY` of the app).
 const HOST_KEY: &str = "ssh_host_ed25519_key";
 
+/// As long as a line of a key in OpenSSH's form; the longest key of ours has seven (476 bytes), its public half two (145).
+const KEY_LINE: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
+
 /// One creation.
 pub(crate) struct Creation<'a> {
     pub(crate) cloud: &'a dyn Cloud,
@@ -41,11 +44,7 @@ impl Creation<'_> {
         let Self { cloud, options, work, .. } = self;
         let facts = options.facts()?;
         let now = Timestamp::now();
-        let expires = options.expires_minutes.map(|minutes| {
-            let minutes = SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(i64::MAX / 60));
-            now.checked_add(minutes).map_err(|error| Error::other("the machine's end is no date").because(error))
-        });
-        let expires = expires.transpose()?;
+        let expires = end(options, now)?;
         let mut state = State {
             account: facts.account.clone(),
             ssh_port: options.ssh_port(),
@@ -166,8 +165,34 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).context(|| format!("cannot read {}", path.display()))
 }
 
+/// When a machine that is made now ends itself.
+fn end(options: &Ec2Options, now: Timestamp) -> Result<Option<Timestamp>> {
+    let end = options.expires_minutes.map(|minutes| {
+        let minutes = SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(i64::MAX / 60));
+        now.checked_add(minutes).map_err(|error| Error::other("the machine's end is no date").because(error))
+    });
+    end.transpose()
+}
+
+/// Puts the user data together as a creation will, so that what cannot be is told before anything is made. In place of the
+/// host key stands one as long as that of a machine with the longest name can be.
+///
+/// # Errors
+/// As [`user_data`], or a file that cannot be read.
+pub(crate) fn rehearse_user_data(options: &Ec2Options) -> Result<()> {
+    let theirs = options.user_data.as_deref().map(read_user_data).transpose()?;
+    let (private, public) = ([KEY_LINE; 7].join("\n"), [KEY_LINE; 2].join(" "));
+    let parts = Parts {
+        host_key: (&private, &public),
+        ends: end(options, Timestamp::now())?,
+        theirs: theirs.as_deref(),
+        boundary: &format!("machine-{}", uuid::Uuid::new_v4().simple()),
+    };
+    user_data(&parts).map(drop)
+}
+
 /// The user's own user data.
-pub(crate) fn read_user_data(path: &Path) -> Result<Vec<u8>> {
+fn read_user_data(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
         Error::new(Code::NotFound, format!("cannot read the user data {}", path.display()))
             .because(error)

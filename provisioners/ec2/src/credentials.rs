@@ -7,7 +7,7 @@ use aws_config::BehaviorVersion;
 use aws_config::default_provider::credentials::DefaultCredentialsChain;
 use aws_config::environment::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
-use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::ProvideCredentials as _;
@@ -74,11 +74,20 @@ impl Wallet {
             return Ok(credentials.clone());
         }
         let region = aws_config::Region::new(self.region.clone());
-        let mut chain = DefaultCredentialsChain::builder().configure(self.config.clone()).region(region);
-        if let Some(profile) = &self.profile {
-            chain = chain.profile_name(profile);
-        }
-        let found = async { chain.build().await.provide_credentials().await };
+        let found = async {
+            match &self.profile {
+                // What is in the environment is somebody else's, perhaps: who names a profile means that one.
+                Some(profile) => {
+                    let config = self.config.clone().with_region(Some(region));
+                    let provider = ProfileFileCredentialsProvider::builder().configure(&config).profile_name(profile);
+                    provider.build().provide_credentials().await
+                }
+                None => {
+                    let chain = DefaultCredentialsChain::builder().configure(self.config.clone()).region(region);
+                    chain.build().await.provide_credentials().await
+                }
+            }
+        };
         let found = tokio::time::timeout(LIMIT, found).await.map_err(|_| {
             Error::new(Code::TimedOut, format!("no AWS credentials were found within {} s", LIMIT.as_secs()))
         })?;

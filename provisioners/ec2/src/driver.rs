@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::caller::{self, Way};
 use crate::client::{AwsClient, Place, within};
-use crate::cloud::{Cloud, Instance};
+use crate::cloud::{Called, Cloud, Instance};
 use crate::connector::Http;
 use crate::creation::Creation;
 use crate::credentials::{Keys, usual_region};
@@ -117,20 +117,13 @@ impl Ec2Driver {
             None => usual_region(&self.http()?, options.profile.as_deref()).await,
         };
         let region = region.unwrap_or_else(|| USUAL_REGION.to_owned());
-        // It becomes part of a host's name.
-        let fits =
-            !region.is_empty() && region.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        match fits {
-            true => Ok(region),
-            false => {
-                Err(Error::new(Code::Usage, format!("{region:?} is no region")).hint("eu-central-1, us-east-1, ..."))
-            }
-        }
+        check_region(&region)?;
+        Ok(region)
     }
 
     /// What there is to work with on a machine of which something was made.
     fn of(&self, machine: MachineRef<'_>) -> Result<Option<Known>> {
-        let Some(state) = State::of(machine) else { return Ok(None) };
+        let Some(state) = State::of(machine)? else { return Ok(None) };
         let options = Ec2Options::of(&machine.record.spec)?;
         let cloud = self.cloud(&options, &state.region)?;
         Ok(Some(Known { options, state, cloud }))
@@ -160,6 +153,7 @@ impl Ec2Driver {
 
     async fn check(&self, spec: &mut MachineSpec, reporter: &Reporter) -> Result<()> {
         let mut options = Ec2Options::of(spec)?;
+        options.check()?;
         if spec.cpus != 0 || spec.memory_mib != 0 {
             return Err(Error::new(
                 Code::Usage,
@@ -167,9 +161,7 @@ impl Ec2Driver {
             )
             .hint("leave --cpus and --memory out; --ec2-instance-type chooses, as t3.small or m7i.large"));
         }
-        if let Some(path) = &options.user_data {
-            crate::creation::read_user_data(path)?;
-        }
+        crate::creation::rehearse_user_data(&options)?;
         if let Some(path) = &options.key {
             crate::creation::read_key(path)?;
         }
@@ -224,6 +216,15 @@ impl Ec2Driver {
         })?;
         cloud.run(&launch, true).await?;
         Ok(())
+    }
+}
+
+/// A region becomes part of a host's name.
+pub(crate) fn check_region(region: &str) -> Result<()> {
+    let fits = !region.is_empty() && region.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    match fits {
+        true => Ok(()),
+        false => Err(Error::new(Code::Usage, format!("{region:?} is no region")).hint("eu-central-1, us-east-1, ...")),
     }
 }
 
@@ -317,9 +318,8 @@ impl Driver for Ec2Driver {
         if let Some((_, seen)) = looks().get(id).filter(|(at, _)| at.elapsed() < FRESH) {
             return seen.clone();
         }
-        match within(LOOK, "looking at the instance", cloud.instance(id)).await {
-            Ok(found) => {
-                let seen = observed(found.as_ref(), &state, &options, Timestamp::now());
+        match within(LOOK, "looking at the instance", look(&*cloud, id, &state, &options)).await {
+            Ok(seen) => {
                 if matches!(seen.state, MachineState::Running | MachineState::Stopped) {
                     looks().insert(id.clone(), (Instant::now(), seen.clone()));
                 }
@@ -330,7 +330,7 @@ impl Driver for Ec2Driver {
     }
 
     fn endpoints(&self, machine: MachineRef<'_>) -> Option<Endpoints> {
-        State::of(machine)?.endpoints()
+        State::of(machine).ok()??.endpoints()
     }
 
     fn ssh_target(&self, machine: MachineRef<'_>, endpoints: Endpoints) -> SshTarget {
@@ -345,13 +345,28 @@ impl Driver for Ec2Driver {
     }
 }
 
+/// Looks at an instance. One that is not there may be in another account than the one that these credentials are of.
+async fn look(cloud: &dyn Cloud, id: &str, state: &State, options: &Ec2Options) -> Called<Observation> {
+    let now = Timestamp::now();
+    let found = cloud.instance(id).await?;
+    if found.is_none()
+        && !state.may_be_invisible(now)
+        && let Some(account) = &state.account
+    {
+        let theirs = cloud.identity().await?.account;
+        if theirs != *account {
+            let what = format!("its instance {id} is of the account {account}, these credentials are of {theirs}");
+            return Ok(Observation::of(MachineState::Unknown(what)));
+        }
+    }
+    Ok(observed(found.as_ref(), state, options, now))
+}
+
 /// What a look at an instance means: pure.
 fn observed(found: Option<&Instance>, state: &State, options: &Ec2Options, now: Timestamp) -> Observation {
     let id = state.instance.as_deref().unwrap_or_default();
     let Some(instance) = found else {
-        // What was just made is not known everywhere at once.
-        let new = state.launched_at.is_some_and(|at| now.duration_since(at) < SignedDuration::from_mins(2));
-        return Observation::of(match new {
+        return Observation::of(match state.may_be_invisible(now) {
             true => MachineState::Starting,
             false => MachineState::Broken(format!("its instance {id} is gone from {}", state.region)),
         });
@@ -370,10 +385,15 @@ fn observed(found: Option<&Instance>, state: &State, options: &Ec2Options, now: 
     });
     if seen.state == MachineState::Running {
         seen.endpoints = address_of(instance, options).map(|address| state.endpoints_at(address));
-        if let Some(ends) = state.expires
-            && ends.duration_since(now) < SOON
-        {
-            seen.warnings.push(format!("it ends itself at {}", ends.strftime("%H:%M UTC")));
+    }
+    if let Some(ends) = state.expires.filter(|ends| ends.duration_since(now) < SOON) {
+        match seen.state {
+            MachineState::Running => seen.warnings.push(format!("it ends itself at {}", ends.strftime("%H:%M UTC"))),
+            MachineState::Stopped => {
+                let at = ends.strftime("%Y-%m-%d %H:%M UTC");
+                seen.warnings.push(format!("its time ends at {at}: started after that, it would end itself"));
+            }
+            _ => {}
         }
     }
     seen
@@ -382,6 +402,7 @@ fn observed(found: Option<&Instance>, state: &State, options: &Ec2Options, now: 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_cloud::FakeCloud;
 
     fn state() -> State {
         State {
@@ -405,6 +426,25 @@ mod tests {
         observed(instance.as_ref(), &state(), &Ec2Options::default(), now.parse().unwrap())
     }
 
+    #[tokio::test]
+    async fn an_instance_that_these_credentials_cannot_see_is_not_taken_for_gone() {
+        let look = async |account: &str| {
+            let cloud = FakeCloud::showing(vec![None]);
+            let old = State { account: Some(account.into()), launched_at: Some(Timestamp::UNIX_EPOCH), ..state() };
+            look(&cloud, "i-1", &old, &Ec2Options::default()).await.unwrap().state
+        };
+        assert!(matches!(look("2").await, MachineState::Unknown(why) if why.contains("credentials are of 1")));
+        assert!(matches!(look("1").await, MachineState::Broken(_)));
+    }
+
+    #[test]
+    fn a_region_is_a_word_of_a_hosts_name() {
+        check_region("eu-central-1").unwrap();
+        for wrong in ["", "Europe", "eu.example.org/", "eu central"] {
+            assert_eq!(check_region(wrong).unwrap_err().code(), Code::Usage);
+        }
+    }
+
     #[test]
     fn an_instance_that_is_not_known_yet_starts_and_later_it_is_gone() {
         assert_eq!(seen(None, "2026-11-22T12:00:30Z").state, MachineState::Starting);
@@ -419,7 +459,10 @@ mod tests {
         assert_eq!(running.warnings, ["it ends itself at 14:00 UTC"]);
         assert!(seen(Some("running"), "2026-11-22T12:30:00Z").warnings.is_empty());
         assert_eq!(seen(Some("stopping"), now).state, MachineState::Stopping);
-        assert_eq!(seen(Some("stopped"), now), Observation::of(MachineState::Stopped));
+        let stopped = seen(Some("stopped"), now);
+        assert_eq!((stopped.state, stopped.endpoints), (MachineState::Stopped, None));
+        assert!(stopped.warnings[0].starts_with("its time ends at 2026-11-22 14:00 UTC"), "{:?}", stopped.warnings);
+        assert_eq!(seen(Some("stopped"), "2026-11-22T12:30:00Z"), Observation::of(MachineState::Stopped));
         assert!(
             matches!(seen(Some("terminated"), now).state, MachineState::Broken(why) if why.contains("spot interruption"))
         );

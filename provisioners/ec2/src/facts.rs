@@ -103,6 +103,16 @@ pub(crate) async fn look_up(cloud: &dyn Cloud, spec: &MachineSpec, options: &Ec2
         }
         asked => asked,
     };
+    if let Some(name) = &options.device_name
+        && !image.root_device.is_empty()
+        && *name != image.root_device
+    {
+        return Err(Error::other(format!(
+            "the root device of the image {} is {}: {name} would be a second disk",
+            image.id, image.root_device
+        ))
+        .hint("leave --ec2-device-name out"));
+    }
     let login = image::login(&image).to_owned();
     let root_device = if image.root_device.is_empty() { "/dev/sda1".to_owned() } else { image.root_device };
     let facts = Facts {
@@ -129,6 +139,7 @@ fn no_such_type(wanted: &str, region: &str) -> Error {
 /// The subnet: the one asked for, else the best of the network asked for or of the default one.
 async fn network(cloud: &dyn Cloud, options: &Ec2Options, kind: &str) -> Result<Subnet> {
     let region = cloud.region();
+    let zone = options.zone.as_ref().map(|zone| if zone.len() <= 2 { format!("{region}{zone}") } else { zone.clone() });
     if let Some(id) = &options.subnet {
         let found = cloud.subnets(&[Filter::one("subnet-id", id)]).await?.into_iter().next();
         let subnet = found.ok_or_else(|| {
@@ -137,6 +148,10 @@ async fn network(cloud: &dyn Cloud, options: &Ec2Options, kind: &str) -> Result<
         })?;
         if options.vpc.as_ref().is_some_and(|vpc| *vpc != subnet.vpc) {
             return Err(Error::other(format!("the subnet {id} is of {}, not of the VPC asked for", subnet.vpc)));
+        }
+        if zone.as_ref().is_some_and(|zone| *zone != subnet.zone) {
+            return Err(Error::other(format!("the subnet {id} is in {}, not in the zone asked for", subnet.zone))
+                .hint("leave --ec2-zone (AWS_ZONE) out, or name a subnet of that zone"));
         }
         return Ok(subnet);
     }
@@ -152,7 +167,6 @@ async fn network(cloud: &dyn Cloud, options: &Ec2Options, kind: &str) -> Result<
         ),
     })?;
     let subnets = cloud.subnets(&[Filter::one("vpc-id", &vpc.id)]).await?;
-    let zone = options.zone.as_ref().map(|zone| if zone.len() <= 2 { format!("{region}{zone}") } else { zone.clone() });
     let offered = cloud.zones_of_type(kind).await?;
     choose(subnets, zone.as_deref(), &offered, !options.private_address_only).ok_or_else(|| {
         let place = zone.map_or_else(|| format!("the VPC {}", vpc.id), |zone| format!("the zone {zone}"));
@@ -190,6 +204,7 @@ async fn given_groups(cloud: &dyn Cloud, options: &Ec2Options, vpc: &str) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fake_cloud::FakeCloud;
 
     fn subnet(id: &str, zone: &str, public: bool, is_default: bool, free: u64) -> Subnet {
         Subnet {
@@ -201,6 +216,21 @@ mod tests {
             free,
             cidr: "10.0.0.0/24".into(),
         }
+    }
+
+    #[tokio::test]
+    async fn a_subnet_of_another_zone_than_was_asked_for_is_refused() {
+        let cloud = FakeCloud { subnet: subnet("subnet-1", "eu-central-1a", true, true, 9), ..FakeCloud::default() };
+        let chosen = async |zone: Option<&str>| {
+            let options =
+                Ec2Options { subnet: Some("subnet-1".into()), zone: zone.map(str::to_owned), ..Ec2Options::default() };
+            network(&cloud, &options, "t3.small").await
+        };
+        for zone in [None, Some("a"), Some("eu-central-1a")] {
+            assert_eq!(chosen(zone).await.unwrap().id, "subnet-1");
+        }
+        let error = chosen(Some("b")).await.unwrap_err();
+        assert!(error.to_string().contains("is in eu-central-1a"), "{error}");
     }
 
     #[test]

@@ -16,6 +16,8 @@ mod credentials;
 mod driver;
 mod facts;
 mod failure;
+#[cfg(test)]
+mod fake_cloud;
 mod image;
 mod options;
 mod orphans;

@@ -85,8 +85,6 @@ pub struct Ec2Options {
     pub tags: BTreeMap<String, String>,
     /// How long it lives, minutes.
     pub expires_minutes: Option<u64>,
-    /// The fleet that it belongs to.
-    pub fleet: Option<String>,
     /// What the preflight found.
     pub found: Option<Facts>,
 }
@@ -100,16 +98,14 @@ pub(crate) struct Ports {
 }
 
 impl Ec2Options {
-    /// Reads and checks them.
+    /// Reads them.
     ///
     /// # Errors
-    /// [`Code::Usage`] for a setting that there is not, or a value that cannot be.
+    /// [`Code::Usage`] for a setting that there is not.
     pub fn of(spec: &MachineSpec) -> Result<Self> {
-        let options = Self::deserialize(Value::Object(spec.options.clone())).map_err(|error| {
+        Self::deserialize(Value::Object(spec.options.clone())).map_err(|error| {
             usage("a setting of the driver \"ec2\" is wrong").because(error).hint("`machine create --help` lists them")
-        })?;
-        options.check()?;
-        Ok(options)
+        })
     }
 
     /// As the options of a spec: what is not said is left out.
@@ -124,7 +120,11 @@ impl Ec2Options {
         map
     }
 
-    fn check(&self) -> Result<()> {
+    /// Checks them, before anything is called. Machines that are there are not asked again: what was right then stays so.
+    ///
+    /// # Errors
+    /// [`Code::Usage`] for values that cannot be, or not together.
+    pub(crate) fn check(&self) -> Result<()> {
         for cidr in &self.allow_cidrs {
             check_cidr(cidr)?;
         }
@@ -144,6 +144,17 @@ impl Ec2Options {
             return Err(usage("--ec2-keypair-name and --ec2-ssh-keypath go together")
                 .hint("without both, the machine gets a key of its own"));
         }
+        let opens = !self.open_ports.is_empty() || !self.allow_cidrs.is_empty();
+        if opens && !self.security_groups.is_empty() {
+            return Err(usage(
+                "--ec2-open-port and --ec2-allow-cidr are of no use with --ec2-security-group (AWS_SECURITY_GROUP)",
+            )
+            .hint("a group that was there is never changed: open the ports there, or leave the group out"));
+        }
+        if self.spot && self.termination_protection {
+            return Err(usage("a spot instance cannot be protected from termination")
+                .hint("leave out --ec2-termination-protection or --ec2-request-spot-instance"));
+        }
         if self.spot_price.is_some() && !self.spot {
             return Err(usage("--ec2-spot-price is of no use without --ec2-request-spot-instance"));
         }
@@ -162,7 +173,7 @@ impl Ec2Options {
                 "http" if near || self.insecure_transport => {}
                 "http" => {
                     return Err(usage(&format!("{endpoint} would be called without TLS"))
-                        .hint("use https, or add --ec2-insecure-transport if that network is yours"));
+                        .hint("use https, or add --ec2-insecure-transport (`ec2 orphans`: --insecure-transport) if that network is yours"));
                 }
                 _ => return Err(usage(&format!("{endpoint:?} is neither http nor https"))),
             }
@@ -261,6 +272,13 @@ mod tests {
             Ec2Options { spot_price: Some("0.1".into()), ..Ec2Options::default() },
             Ec2Options { spot: true, spot_price: Some("cheap".into()), ..Ec2Options::default() },
             Ec2Options { expires_minutes: Some(5), ..Ec2Options::default() },
+            Ec2Options { spot: true, termination_protection: true, ..Ec2Options::default() },
+            Ec2Options { security_groups: vec!["g".into()], open_ports: vec!["80".into()], ..Ec2Options::default() },
+            Ec2Options {
+                security_groups: vec!["g".into()],
+                allow_cidrs: vec!["192.0.2.0/24".into()],
+                ..Ec2Options::default()
+            },
             Ec2Options { endpoint: Some("http://ec2.example.org".into()), ..Ec2Options::default() },
             Ec2Options { endpoint: Some("ftp://127.0.0.1".into()), ..Ec2Options::default() },
         ];

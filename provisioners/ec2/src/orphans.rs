@@ -6,7 +6,7 @@ use machine_core::{Error, Reporter, Result};
 use serde::Serialize;
 
 use crate::cloud::{Cloud, Instance};
-use crate::driver::Ec2Driver;
+use crate::driver::{Ec2Driver, check_region};
 use crate::options::Ec2Options;
 use crate::plan::tag;
 use crate::query::Filter;
@@ -57,17 +57,23 @@ pub struct Orphans {
 }
 
 impl Ec2Driver {
-    /// The token of a record, by which what it knows of is told from orphans, and its region.
-    pub fn token(machine: machine_core::MachineRef<'_>) -> Option<(String, String)> {
-        State::of(machine).map(|state| (state.token, state.region))
+    /// The token of a record of this driver's, by which what it knows of is told from orphans, and its region; none where
+    /// nothing was made yet.
+    ///
+    /// # Errors
+    /// A record that does not tell.
+    pub fn token(machine: machine_core::MachineRef<'_>) -> Result<Option<(String, String)>> {
+        Ok(State::of(machine)?.map(|state| (state.token, state.region)))
     }
 
     /// Looks for what carries our tags. Whatever is in a record that is read *after* this look is no orphan: a record names
     /// its token before anything is made.
     ///
     /// # Errors
-    /// A region that cannot be looked at.
+    /// Options that cannot be, or a region that cannot be looked at.
     pub async fn orphans(&self, search: &Search, reporter: &Reporter) -> Result<Orphans> {
+        search.options.check()?;
+        search.regions.iter().try_for_each(|region| check_region(region))?;
         let mine = match &search.store {
             Some(store) => store.clone(),
             None => self.store()?,
@@ -100,7 +106,7 @@ impl Ec2Driver {
     pub async fn remove_orphan(&self, orphan: &Orphan, options: &Ec2Options, reporter: &Reporter) -> Result<()> {
         let cloud = self.cloud(options, &orphan.region)?;
         let state = State::new(orphan.token.clone(), &orphan.region);
-        // Whether it was protected is not known any more: taking away what is not there does no harm.
+        // Whether it was protected is not known any more.
         let options = Ec2Options { termination_protection: true, ..Ec2Options::default() };
         let named = |error: Error| error.within(format!("what is left of {:?} in {}", orphan.machine, orphan.region));
         removal::remove(&*cloud, &state, &options, reporter).await.map_err(named)

@@ -19,8 +19,6 @@ pub(crate) mod tag {
     pub(crate) const OWNER: &str = "machine:owner";
     /// When it ends itself.
     pub(crate) const EXPIRES: &str = "machine:expires";
-    /// The fleet that it belongs to.
-    pub(crate) const FLEET: &str = "machine:fleet";
 }
 
 /// Whose a thing is.
@@ -42,7 +40,6 @@ pub(crate) fn tags(options: &Ec2Options, of: &Belonging<'_>) -> Vec<(String, Str
         (tag::TOKEN, Some(of.token)),
         (tag::OWNER, of.owner),
         (tag::EXPIRES, of.expires.as_deref()),
-        (tag::FLEET, options.fleet.as_deref()),
     ];
     let name = (!options.tags.contains_key("Name")).then(|| ("Name".to_owned(), of.machine.to_owned()));
     let ours = ours.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
@@ -221,7 +218,6 @@ mod tests {
             termination_protection: true,
             placement_group: Some("near".into()),
             tags: [("Name".to_owned(), "mine".to_owned()), ("cost".to_owned(), "42".to_owned())].into(),
-            fleet: Some("class".into()),
             found: Some(facts()),
             ..Ec2Options::default()
         };

@@ -46,12 +46,17 @@ pub fn policy() -> Value {
                 "Condition": tagged
             },
             {
-                "Sid": "MakeFromWhatIsThere",
+                "Sid": "MakeGroupsInNetworks",
                 "Effect": "Allow",
-                "Action": ["ec2:CreateSecurityGroup", "ec2:RunInstances"],
+                "Action": "ec2:CreateSecurityGroup",
+                "Resource": any("vpc")
+            },
+            {
+                "Sid": "LaunchFromWhatIsThere",
+                "Effect": "Allow",
+                "Action": "ec2:RunInstances",
                 "Resource": [
-                    any("image"), any("key-pair"), any("placement-group"), any("security-group"), any("snapshot"),
-                    any("subnet"), any("vpc")
+                    any("image"), any("key-pair"), any("placement-group"), any("security-group"), any("snapshot"), any("subnet")
                 ]
             },
             {
@@ -130,6 +135,24 @@ mod tests {
             .filter(|word| *word != "CreateAction")
             .collect();
         assert_eq!(made, allowed);
+    }
+
+    #[test]
+    fn what_is_made_has_to_carry_our_tags() {
+        let policy = policy();
+        let names = |value: &Value| match value {
+            Value::String(one) => vec![one.clone()],
+            many => many.as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned()).collect(),
+        };
+        for (action, made) in
+            [("CreateSecurityGroup", "security-group"), ("ImportKeyPair", "key-pair"), ("RunInstances", "instance")]
+        {
+            for statement in policy["Statement"].as_array().unwrap() {
+                let allows = names(&statement["Action"]).contains(&format!("ec2:{action}"))
+                    && names(&statement["Resource"]).contains(&format!("arn:*:ec2:*:*:{made}/*"));
+                assert!(!allows || !statement["Condition"].is_null(), "{action} without tags: {statement}");
+            }
+        }
     }
 
     #[test]

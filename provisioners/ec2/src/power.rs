@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use machine_core::{Code, Error, Reporter, Result};
 
 use crate::cloud::{Cloud, Instance, Manner, Rule};
 use crate::creation::already_so;
 use crate::driver::address_of;
-use crate::options::Ec2Options;
+use crate::options::{ENGINE_PORT, Ec2Options};
 use crate::plan;
 use crate::query::Filter;
 use crate::state::State;
@@ -17,8 +17,6 @@ use crate::state::State;
 const RUN_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// How long a forced stop may take.
 const FORCED_LIMIT: Duration = Duration::from_secs(10 * 60);
-/// How long an instance that was just made may be unknown.
-const UNKNOWN: SignedDuration = SignedDuration::from_mins(2);
 /// How long an instance that runs may be without its address.
 const WITHOUT_ADDRESS: Duration = Duration::from_secs(30);
 
@@ -30,7 +28,7 @@ pub(crate) fn pause(looks: u32) -> Duration {
 /// Sees to it that an instance runs and has its address.
 ///
 /// # Errors
-/// One that is gone, that goes, or that does not come up in time, with AWS's reason.
+/// One that is gone, that goes, that would end itself, or that does not come up, with AWS's reason.
 pub(crate) async fn run(
     cloud: &dyn Cloud,
     state: &State,
@@ -40,17 +38,15 @@ pub(crate) async fn run(
     let id = state.instance()?;
     let begun = Instant::now();
     let mut asked = false;
+    let mut was_coming = false;
+    let mut reason = String::new();
     let mut running_since: Option<Instant> = None;
     let mut looks = 0;
     loop {
         let found = cloud.instance(id).await?;
         match found {
-            None => {
-                let new = state.launched_at.is_some_and(|at| Timestamp::now().duration_since(at) < UNKNOWN);
-                if !new {
-                    return Err(gone(state, "it does not exist any more"));
-                }
-            }
+            None if state.may_be_invisible(Timestamp::now()) => {}
+            None => return Err(gone(state, "it does not exist any more")),
             Some(instance) => match instance.state.as_str() {
                 "running" => {
                     if address_of(&instance, options).is_some() {
@@ -61,7 +57,25 @@ pub(crate) async fn run(
                             .hint("its subnet may give none: --ec2-subnet-id names another; --ec2-use-private-address reaches it from inside the network"));
                     }
                 }
+                "pending" => {
+                    was_coming = true;
+                    reason = instance.reason;
+                }
+                "stopped" if was_coming => {
+                    return Err(Error::other(format!(
+                        "the instance {id} stopped before it ran{}",
+                        because(&instance.reason)
+                    ))
+                    .hint("`machine start` tries again; where AWS has no room for it, later"));
+                }
                 "stopped" if !asked => {
+                    if let Some(ends) = state.expires.filter(|ends| *ends <= Timestamp::now()) {
+                        return Err(Error::other(format!(
+                            "its time was over at {}: started, the instance {id} would end itself",
+                            ends.strftime("%Y-%m-%d %H:%M UTC")
+                        ))
+                        .hint("`machine rm` removes it"));
+                    }
                     asked = true;
                     reporter.detail(format!("starting the instance {id}"));
                     cloud.start(id).await?;
@@ -70,19 +84,24 @@ pub(crate) async fn run(
                     let why = if instance.reason.is_empty() { "it was terminated" } else { &instance.reason };
                     return Err(gone(state, why));
                 }
-                _ => {}
+                _ => reason = instance.reason,
             },
         }
         if begun.elapsed() > RUN_LIMIT {
             return Err(Error::new(
                 Code::TimedOut,
-                format!("the instance {id} does not run after {} min", RUN_LIMIT.as_secs() / 60),
+                format!("the instance {id} does not run after {} min{}", RUN_LIMIT.as_secs() / 60, because(&reason)),
             )
             .hint("the AWS console shows its status checks; `machine start` waits again"));
         }
         tokio::time::sleep(pause(looks)).await;
         looks += 1;
     }
+}
+
+/// AWS's reason, behind a sentence.
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" ({reason})") }
 }
 
 fn gone(state: &State, why: &str) -> Error {
@@ -106,13 +125,20 @@ pub(crate) async fn let_in(
         return Err(Error::other(format!("the machine's security group {id} is gone"))
             .hint("without it nobody is let in: `machine rm`, and create it anew"));
     };
-    let (missing, outdated) = difference(&group.rules, &plan::rules(options, allowed)?);
+    let (missing, mut outdated) = difference(&group.rules, &plan::rules(options, allowed)?);
+    // What a person added for another port is theirs.
+    let ours = [options.ssh_port(), ENGINE_PORT];
+    outdated.retain(|rule| rule.protocol == "tcp" && rule.from == rule.to && ours.contains(&rule.from));
     if !missing.is_empty() {
         reporter.detail(format!("letting in {}", allowed.join(", ")));
         cloud.authorize(id, &missing).await.or_else(already_so)?;
     }
     if !outdated.is_empty() {
-        cloud.revoke(id, &outdated).await?;
+        match cloud.revoke(id, &outdated).await {
+            // Somebody else was faster.
+            Err(error) if error.code == "InvalidPermission.NotFound" => {}
+            result => result?,
+        }
     }
     Ok(())
 }
@@ -167,6 +193,61 @@ async fn is_off_within(cloud: &dyn Cloud, id: &str, limit: Duration) -> Result<b
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cloud::Group;
+    use crate::fake_cloud::{FakeCloud, instance};
+
+    fn state() -> State {
+        State { instance: Some("i-1".into()), group: Some("sg-1".into()), ..State::new("t".into(), "eu-central-1") }
+    }
+
+    async fn started(cloud: &FakeCloud, state: &State) -> Result<Instance> {
+        run(cloud, state, &Ec2Options::default(), &Reporter::silent()).await
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_stops_before_it_runs_is_told_with_the_reason() {
+        let looks = ["stopped", "stopped", "pending", "stopped", "running"]
+            .map(|state| Some(instance(state, "no key to its disk")));
+        let cloud = FakeCloud::showing(looks.into());
+        let error = started(&cloud, &state()).await.unwrap_err();
+        assert!(error.to_string().contains("no key to its disk"), "{error}");
+        assert_eq!(cloud.asked(), ["start"]);
+    }
+
+    #[tokio::test]
+    async fn a_machine_whose_time_is_over_is_not_started_to_its_end() {
+        let over = State { expires: Some(Timestamp::UNIX_EPOCH), ..state() };
+        let cloud = FakeCloud::showing(vec![Some(instance("stopped", "")), Some(instance("running", ""))]);
+        let error = started(&cloud, &over).await.unwrap_err();
+        assert!(error.to_string().contains("its time was over at 1970-01-01"), "{error}");
+        assert!(cloud.asked().is_empty());
+        let cloud = FakeCloud::showing(vec![Some(instance("stopped", "")), Some(instance("running", ""))]);
+        started(&cloud, &state()).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_person_opened_in_the_group_stays_and_what_is_revoked_already_is_no_error() {
+        let rule = |protocol: &str, from: u16, to: u16| Rule {
+            protocol: protocol.into(),
+            from,
+            to,
+            cidr: "192.0.2.1/32".into(),
+        };
+        let theirs =
+            [rule("icmp", 0, 0), rule("-1", 0, 0), rule("tcp", 443, 443), rule("tcp", 20, 30), rule("udp", 22, 22)];
+        let rules = [rule("tcp", 22, 22), rule("tcp", 2376, 2376)].into_iter().chain(theirs).collect();
+        let group = Group { id: "sg-1".into(), rules, ..Group::default() };
+        let cloud = FakeCloud { group, ..FakeCloud::default() };
+        let allowed = ["192.0.2.9/32".to_owned()];
+        let_in(&cloud, &state(), &Ec2Options::default(), &allowed, &Reporter::silent()).await.unwrap();
+        assert_eq!(
+            cloud.asked(),
+            [
+                "authorize tcp:22-22 192.0.2.9/32 tcp:2376-2376 192.0.2.9/32",
+                "revoke tcp:22-22 192.0.2.1/32 tcp:2376-2376 192.0.2.1/32"
+            ]
+        );
+    }
 
     #[test]
     fn only_what_differs_is_changed_in_a_group() {

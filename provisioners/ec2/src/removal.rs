@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use machine_core::{Code, Error, Reporter, Result};
 
 use crate::cloud::{CallError, Cloud};
@@ -19,8 +19,6 @@ use crate::state::State;
 
 /// How long an instance may take to be gone.
 const GONE: Duration = Duration::from_secs(10 * 60);
-/// How long a launch whose answer never came may be invisible.
-const INVISIBLE: SignedDuration = SignedDuration::from_secs(20);
 /// How long a group may be in use after its last instance is gone (its network interface goes last).
 const IN_USE: Duration = Duration::from_secs(120);
 
@@ -37,23 +35,30 @@ pub(crate) async fn remove(cloud: &dyn Cloud, state: &State, options: &Ec2Option
                 "the machine was made in the account {made_in}, these credentials are of {}",
                 identity.account
             ))
-            .hint("AWS_PROFILE or other credentials choose the account"));
+            .hint(match &options.profile {
+                Some(profile) => format!("its record names the profile {profile:?}, which has to be one of {made_in}"),
+                None => "AWS_PROFILE or other credentials choose the account".to_owned(),
+            }));
         }
     }
     let of_token = [Filter::one(format!("tag:{}", tag::TOKEN), &state.token)];
-    let mut ids: BTreeSet<String> = state.instance.iter().cloned().collect();
+    let mut told = false;
+    let mut ids: BTreeSet<String>;
     loop {
-        ids.extend(cloud.instances(&of_token).await?.into_iter().map(|instance| instance.id));
-        // Asked for, and no answer came: it may not be visible yet.
-        let may_come = state.launched
-            && ids.is_empty()
-            && state.launched_at.is_some_and(|at| Timestamp::now().duration_since(at) < INVISIBLE);
-        if !may_come {
+        ids = cloud.instances(&of_token).await?.into_iter().map(|instance| instance.id).collect();
+        let seen = match &state.instance {
+            Some(id) => ids.contains(id) || cloud.instance(id).await?.is_some(),
+            None => !ids.is_empty(),
+        };
+        if seen || !state.launched || !state.may_be_invisible(Timestamp::now()) {
             break;
         }
-        reporter.detail("waiting whether the instance that was asked for appears");
+        if !std::mem::replace(&mut told, true) {
+            reporter.info("EC2 does not show the instance yet that was asked for: waiting up to two minutes for it...");
+        }
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
+    ids.extend(state.instance.clone());
     terminate(cloud, &ids, options, reporter).await?;
 
     for volume in cloud.volumes(&of_token).await? {
@@ -93,10 +98,14 @@ pub(crate) async fn terminate(
             continue;
         }
         reporter.detail(format!("terminating the instance {id}"));
-        if options.termination_protection {
-            done(cloud.unprotect(id).await)?;
+        match cloud.terminate(id).await {
+            // Only now: of a spot instance EC2 takes no word on protection (UnsupportedOperation).
+            Err(error) if error.code == "OperationNotPermitted" && options.termination_protection => {
+                done(cloud.unprotect(id).await)?;
+                done(cloud.terminate(id).await)?;
+            }
+            result => done(result)?,
         }
-        done(cloud.terminate(id).await)?;
     }
     for id in ids {
         let begun = Instant::now();
@@ -136,5 +145,58 @@ async fn delete_group(
         }
         tokio::time::sleep(pause(looks)).await;
         looks += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_cloud::{FakeCloud, instance};
+
+    async fn removed(cloud: &FakeCloud, state: &State, options: &Ec2Options) -> Result<Vec<String>> {
+        remove(cloud, state, options, &Reporter::silent()).await?;
+        Ok(cloud.asked())
+    }
+
+    #[tokio::test]
+    async fn protection_is_taken_away_only_where_it_stands_in_the_way() {
+        let state = State { instance: Some("i-1".into()), ..State::new("t".into(), "eu-central-1") };
+        let options = Ec2Options { termination_protection: true, ..Ec2Options::default() };
+        let running = || FakeCloud::showing(vec![Some(instance("running", ""))]);
+        let spot = FakeCloud { spot: true, ..running() };
+        assert_eq!(removed(&spot, &state, &options).await.unwrap(), ["terminate"]);
+        let protected = FakeCloud { protected: true.into(), ..running() };
+        assert_eq!(removed(&protected, &state, &options).await.unwrap(), ["terminate", "unprotect", "terminate"]);
+        let by_others = FakeCloud { protected: true.into(), ..running() };
+        removed(&by_others, &state, &Ec2Options::default()).await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_was_just_asked_for_is_waited_for_also_where_its_id_is_known() {
+        let new = State {
+            instance: Some("i-1".into()),
+            launched: true,
+            launched_at: Some(Timestamp::now()),
+            ..State::new("t".into(), "eu-central-1")
+        };
+        let looks = || {
+            let shown = ["pending", "pending", "terminated"].map(|state| Some(instance(state, "")));
+            [None, None].into_iter().chain(shown).collect()
+        };
+        let cloud = FakeCloud::showing(looks());
+        assert_eq!(removed(&cloud, &new, &Ec2Options::default()).await.unwrap(), ["terminate"]);
+        let old = State { launched_at: Some(Timestamp::UNIX_EPOCH), ..new };
+        let cloud = FakeCloud::showing(looks());
+        let begun = Instant::now();
+        removed(&cloud, &old, &Ec2Options::default()).await.unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(2), "nothing to wait for");
+    }
+
+    #[tokio::test]
+    async fn the_wrong_account_is_told_by_the_profile_of_the_record() {
+        let state = State { account: Some("2".into()), ..State::new("t".into(), "eu-central-1") };
+        let options = Ec2Options { profile: Some("work".into()), ..Ec2Options::default() };
+        let told = format!("{:?}", removed(&FakeCloud::showing(vec![None]), &state, &options).await.unwrap_err());
+        assert!(told.contains("the profile \\\"work\\\"") || told.contains("the profile \"work\""), "{told}");
     }
 }

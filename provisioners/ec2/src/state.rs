@@ -2,12 +2,16 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use machine_core::{Endpoints, Error, MachineRef, Result, ResultExt as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::options::ENGINE_PORT;
+
+/// How long an instance that was just asked for may be unknown to those who look for it: what is made is not known everywhere
+/// at once (<https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html>).
+const INVISIBLE: SignedDuration = SignedDuration::from_mins(2);
 
 /// The `driver_state` of a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +67,24 @@ impl State {
     }
 
     /// What a record has of it; none when nothing was made yet.
-    pub(crate) fn of(machine: MachineRef<'_>) -> Option<Self> {
-        Self::deserialize(&machine.record.driver_state).ok()
+    ///
+    /// # Errors
+    /// What cannot be read: there may be an instance all the same.
+    pub(crate) fn of(machine: MachineRef<'_>) -> Result<Option<Self>> {
+        let value = &machine.record.driver_state;
+        if value.is_null() {
+            return Ok(None);
+        }
+        Self::deserialize(value).map(Some).map_err(|error| {
+            Error::other("what the machine's record says of EC2 cannot be read")
+                .because(error)
+                .hint("`machine ec2 orphans` finds what is at EC2 once the record is gone")
+        })
+    }
+
+    /// Whether its instance was asked for so lately that it may be there and not be seen yet.
+    pub(crate) fn may_be_invisible(&self, now: Timestamp) -> bool {
+        self.launched_at.is_some_and(|at| now.duration_since(at) < INVISIBLE)
     }
 
     pub(crate) fn to_value(&self) -> Result<Value> {

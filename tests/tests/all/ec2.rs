@@ -19,6 +19,19 @@ fn checkpoints(stderr: &str) -> Vec<String> {
         .collect()
 }
 
+/// As if the instance of `dev` had been asked for long ago, so that none can still turn up.
+fn launched_long_ago(scene: &Scene) {
+    let mut record = scene.record("dev");
+    if let Some(at) = record["driver_state"].get_mut("launched_at") {
+        *at = json!("2026-01-01T00:00:00Z");
+        write_record(scene, &record);
+    }
+}
+
+fn write_record(scene: &Scene, record: &Value) {
+    std::fs::write(scene.folder("dev").join("machine.json"), record.to_string()).unwrap();
+}
+
 #[test]
 fn an_instance_is_made_as_it_was_asked_for_with_its_tags_from_its_first_moment() {
     let cloud = PlayedCloud::new();
@@ -41,6 +54,8 @@ fn an_instance_is_made_as_it_was_asked_for_with_its_tags_from_its_first_moment()
         "24",
         "--expires",
         "8h",
+        "--amazonec2-retries",
+        "-1",
         "--no-wait",
         "--amazonec2-userdata",
         script.to_str().unwrap(),
@@ -85,6 +100,7 @@ fn an_instance_is_made_as_it_was_asked_for_with_its_tags_from_its_first_moment()
     rules.sort();
     assert_eq!(rules, ["22 \"192.0.2.0/24\"", "2376 \"192.0.2.0/24\"", "80 \"0.0.0.0/0\"", "80 \"::/0\""]);
     assert_eq!((&record["driver"], &record["spec"]["ssh_user"]), (&json!("ec2"), &json!("ubuntu")));
+    assert_eq!(record["spec"]["options"]["retries"], 0);
     assert!(!record.to_string().contains("played"), "no credentials in the record: {record}");
 
     let row = scene.run("ls --timeout 1 --format json").ok().json()[0].clone();
@@ -112,6 +128,7 @@ fn after_a_crash_at_any_checkpoint_rm_leaves_nothing_at_ec2() {
     for checkpoint in CHECKPOINTS {
         let create = scene.command(["create", "-d", "ec2", "--no-wait", "dev"]);
         create.env("MACHINE_TEST_CRASH_AFTER", checkpoint).run().exits(137);
+        launched_long_ago(&scene);
         scene.run("rm -y dev").ok();
         scene.nothing_is_left_of("dev");
         cloud.has_nothing(checkpoint);
@@ -125,6 +142,7 @@ fn after_a_crash_at_any_checkpoint_a_second_create_leaves_one_machine_and_no_mor
     for checkpoint in CHECKPOINTS {
         let create = || scene.command(["create", "-d", "ec2", "--no-wait", "dev"]);
         create().env("MACHINE_TEST_CRASH_AFTER", checkpoint).run().exits(137);
+        launched_long_ago(&scene);
         create().run().ok();
         let state = cloud.state();
         assert_eq!(cloud.instances().len(), 1, "after {checkpoint}");
@@ -209,6 +227,9 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
         ("--ec2-security-group nope", 3, "no security group \"nope\""),
         ("--ec2-root-size 1", 3, "needs a disk of"),
         ("--ec2-userdata /does/not/exist", 3, "cannot read the user data"),
+        ("--ec2-device-name /dev/xvdz", 3, "/dev/xvdz would be a second disk"),
+        ("--ec2-security-group default --ec2-open-port 80", 2, "of no use with --ec2-security-group"),
+        ("--ec2-request-spot-instance --ec2-termination-protection", 2, "cannot be protected"),
         ("--ec2-allow-cidr everywhere", 2, "is no network"),
         ("--ec2-region Europe", 2, "is no region"),
         ("--cpus 2", 2, "--ec2-instance-type"),
@@ -219,6 +240,19 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
         scene.run(&line).exits(code).prints_nothing().says(told);
         scene.nothing_is_left_of("dev");
     }
+    let script = scene.path("user-data");
+    for (text, told) in [
+        ("apt-get install x\n".to_owned(), "nothing that cloud-init knows"),
+        ("#!/bin/sh\n".repeat(1200), "EC2 takes 16384"),
+    ] {
+        std::fs::write(&script, text).unwrap();
+        let words = ["create", "-d", "ec2", "--no-wait", "--ec2-userdata", script.to_str().unwrap(), "dev"];
+        scene.machine(words).exits(3).fails_clearly().says(told);
+        scene.nothing_is_left_of("dev");
+    }
+    assert_eq!(cloud.calls("CreateSecurityGroup"), 0, "not even a rehearsal");
+    scene.run("ec2 orphans --region eu-west-1 --region Europe").exits(2).says("is no region");
+    scene.run("ec2 orphans --endpoint http://ec2.example.org").exits(2).says("without TLS");
     scene.run("create --ec2-region eu-central-1 dev").exits(2).says("belong to the driver \"ec2\"");
     let run = scene.command(["create", "-d", "ec2", "dev"]).without("AWS_ACCESS_KEY_ID").run();
     run.exits(3).fails_clearly().says("there are no AWS credentials").says("AWS_PROFILE");
@@ -247,6 +281,74 @@ fn what_no_record_knows_is_found_and_removed_and_what_one_knows_is_not() {
     other.run("ec2 orphans --remove -y").ok().says("Another store has things of 1 machine");
     assert_eq!(cloud.instances().len(), 1);
     scene.run("rm -y kept").ok();
+    cloud.has_nothing("at the end");
+}
+
+#[test]
+fn an_orphan_is_removed_be_it_protected_or_a_spot_instance_of_which_ec2_takes_no_word_on_protection() {
+    let cloud = PlayedCloud::new();
+    let scene = cloud.scene();
+    scene.run("create -d ec2 --ec2-termination-protection --no-wait kept").ok();
+    std::fs::rename(scene.folder("kept"), scene.path("away")).unwrap();
+    scene.run("ec2 orphans --remove -y").ok();
+    cloud.has_nothing("after the protected one");
+    scene.run("create -d ec2 --ec2-request-spot-instance --no-wait spot").ok();
+    std::fs::rename(scene.folder("spot"), scene.path("away too")).unwrap();
+    cloud.fails("ModifyInstanceAttribute", "UnsupportedOperation", 400, 9, &json!({}));
+    scene.run("ec2 orphans --remove -y").ok();
+    cloud.has_nothing("after the spot instance");
+}
+
+#[test]
+fn a_machine_whose_record_cannot_be_read_is_neither_an_orphan_nor_forgotten() {
+    let cloud = PlayedCloud::new();
+    let scene = cloud.scene();
+    scene.run("create -d ec2 --no-wait dev").ok();
+    let record = scene.record("dev");
+    let spared = |told: &str| {
+        scene.run("ec2 orphans --remove -y").ok().says(told).says("is left alone");
+        assert_eq!(cloud.instances().len(), 1, "{told}");
+    };
+    std::fs::rename(scene.folder("dev"), scene.folder("other")).unwrap();
+    spared("the record of \"dev\" in the folder \"other\"");
+    std::fs::rename(scene.folder("other"), scene.folder("dev")).unwrap();
+
+    let mut broken = record.clone();
+    broken["driver_state"]["ssh_port"] = json!("x");
+    write_record(&scene, &broken);
+    spared("the record of \"dev\" cannot be read");
+    scene.run("rm -y dev").exits(1).fails_clearly().says("says of EC2 cannot be read");
+    scene.run("ls").exits(0);
+    scene.run("rm -f -y dev").ok().says("may still be there (`machine ec2 orphans` finds it)");
+    scene.nothing_is_left_of("dev");
+    scene.run("ec2 orphans --remove -y").ok();
+    cloud.has_nothing("after the orphans");
+
+    scene.run("create -d ec2 --no-wait dev").ok();
+    std::fs::write(scene.folder("dev").join("machine.json"), "{").unwrap();
+    spared("the record of \"dev\" cannot be read");
+    scene.run("rm -y dev").exits(1);
+    scene.run("rm -f -y dev").ok().says("if it was at EC2, `machine ec2 orphans` finds what is left");
+    scene.run("ec2 orphans --remove -y").ok();
+    cloud.has_nothing("at the end");
+}
+
+#[test]
+fn a_profile_that_is_named_goes_before_keys_of_the_environment_and_one_of_the_environment_does_not() {
+    let cloud = PlayedCloud::new();
+    let mut scene = cloud.scene();
+    let config = scene.path("config");
+    std::fs::write(&config, "[profile work]\naws_access_key_id = played\naws_secret_access_key = played\n").unwrap();
+    scene.set("AWS_CONFIG_FILE", config);
+    let run = scene.run("create -d ec2 --ec2-profile nobody --no-wait dev");
+    run.exits(3).fails_clearly().says("of the profile \"nobody\"");
+    let create = |words: &[&str]| scene.command(["create", "-d", "ec2", "--no-wait"].iter().chain(words));
+    create(&["--ec2-profile", "work", "dev"]).without("AWS_ACCESS_KEY_ID").run().ok();
+    assert_eq!(scene.record("dev")["spec"]["options"]["profile"], "work");
+    scene.run("rm -y dev").ok();
+    create(&["dev"]).env("AWS_PROFILE", "work").run().ok();
+    assert!(scene.record("dev")["spec"]["options"]["profile"].is_null());
+    scene.run("rm -y dev").ok();
     cloud.has_nothing("at the end");
 }
 
@@ -356,6 +458,12 @@ fn after_a_crash_while_the_host_key_changes_the_machine_is_still_known() {
         host.appear_at(address);
         creation.finish().exits(137);
         scene.unset("MACHINE_TEST_CRASH_AFTER");
+        if checkpoint == "host-key-changed" {
+            // As one that came a little further leaves it.
+            for file in ["next_host_key", "ssh_host_ed25519_key.pub"] {
+                std::fs::remove_file(scene.folder("dev").join(file)).unwrap();
+            }
+        }
         scene.run("start dev").ok();
         assert_eq!(scene.record("dev")["host_key"], host.host_key(), "after {checkpoint}");
         assert_eq!(scene.run("ssh dev echo hello").ok().line(), "hello");
