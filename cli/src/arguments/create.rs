@@ -17,6 +17,18 @@ pub enum PublishTo {
     Lan,
 }
 
+/// What carries shared folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ShareBy {
+    /// SFTP: live, and the machine can be suspended and begin warm.
+    Auto,
+    /// The same, by name.
+    Sftp,
+    /// A device of the VM: as fast as the way is short; folders come with a start, no suspending, no warm start.
+    #[value(name = "9p")]
+    NineP,
+}
+
 #[derive(Debug, Args)]
 pub struct Create {
     /// The new machine's name: 1 to 63 letters, digits, '.' and '-'
@@ -52,6 +64,9 @@ pub struct Create {
     /// A folder of this computer that it sees, under the same path or at PLACE; `:ro` to read only (repeat)
     #[arg(long = "share", value_name = "DIR[:PLACE][:ro]")]
     pub shares: Vec<String>,
+    /// What carries its folders
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ShareBy::Auto)]
+    pub share_type: ShareBy,
     /// The login name inside [default: docker; ec2: the image's]
     #[arg(long, value_name = "NAME")]
     pub ssh_user: Option<String>,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use machine_app::{App, CreateRequest, CreateWords, DriverWords};
-use machine_core::{Code, EngineSource, EngineSpec, Error, Publish, Result};
+use machine_core::{Code, EngineSource, EngineSpec, Error, Publish, Result, ShareType};
 
-use crate::arguments::{self, Create, EngineSettings, PublishTo};
+use crate::arguments::{self, Create, EngineSettings, PublishTo, ShareBy};
 use crate::confirm::confirmed;
 use crate::progress::{Manner, took};
 
@@ -75,6 +75,11 @@ fn words(create: Create) -> Result<CreateWords> {
             PublishTo::Lan => Publish::Lan,
         },
         shares: create.shares,
+        share_type: match create.share_type {
+            ShareBy::Auto => ShareType::Auto,
+            ShareBy::Sftp => ShareType::Sftp,
+            ShareBy::NineP => ShareType::NineP,
+        },
         engine: EngineSpec {
             source,
             version: create.engine_version,

@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use machine_core::{
     Code, Endpoints, EngineSpec, Error, MachineName, MachineRecord, MachineSpec, Phase, Publish, RECORD_SCHEMA,
-    Reporter, Result,
+    Reporter, Result, ShareType,
 };
 use machine_ssh::KeyPair;
 
@@ -85,6 +85,8 @@ pub struct CreateWords {
     pub publish: Publish,
     /// Folders that it shall see, `DIR[:GUEST][:ro]`.
     pub shares: Vec<String>,
+    /// What is to carry them.
+    pub share_type: ShareType,
     /// The engine's settings.
     pub engine: EngineSpec,
     /// The engine reaches registries by this computer's proxies.
@@ -131,7 +133,7 @@ impl App {
             engine.env = env;
         }
         let ssh_user = said.ssh_user;
-        let shares = self.shared_folders(&words.shares, &driver, &ssh_user)?;
+        let shares = self.shared_folders(&words.shares, words.share_type, &driver, &ssh_user)?;
         Ok(CreateRequest {
             name: words.name,
             driver: driver.clone(),
@@ -145,6 +147,7 @@ impl App {
                 engine,
                 publish: words.publish,
                 shares,
+                share_type: words.share_type,
                 options: said.options,
             },
             wait: words.wait,
@@ -324,6 +327,7 @@ fn is_what_was_asked_for(wanted: &MachineSpec, present: &MachineSpec) -> bool {
         && wanted.engine == present.engine
         && wanted.publish == present.publish
         && wanted.shares == present.shares
+        && wanted.share_type == present.share_type
         && said(&wanted.options)
 }
 
@@ -358,6 +362,7 @@ mod tests {
             tls_san: Vec::new(),
             publish: Default::default(),
             shares: Vec::new(),
+            share_type: Default::default(),
             engine: machine_core::EngineSpec::default(),
             options: [("accelerator".to_owned(), "auto".into())].into_iter().collect(),
         };
@@ -368,6 +373,7 @@ mod tests {
             MachineSpec { cpus: 4, ..open.clone() },
             MachineSpec { image: Some("other".into()), ..open.clone() },
             MachineSpec { tls_san: vec!["x".into()], ..open.clone() },
+            MachineSpec { share_type: ShareType::NineP, ..open.clone() },
             MachineSpec { options: [("accelerator".to_owned(), "tcg".into())].into_iter().collect(), ..open.clone() },
         ] {
             assert!(!is_what_was_asked_for(&other, &present), "{other:?}");

@@ -67,6 +67,7 @@ impl House {
                 tls_san: Vec::new(),
                 publish: Default::default(),
                 shares: Vec::new(),
+                share_type: Default::default(),
                 engine: EngineSpec::default(),
                 options,
             },
