@@ -2,6 +2,7 @@
 
 mod boot;
 mod commands;
+mod folders;
 mod stock;
 mod warm;
 
@@ -56,7 +57,7 @@ pub fn run(options: &Options, yes: bool) -> Result<()> {
     let bench = Bench { program: demo::built_program()?, store, environment };
     let result = image::stock(output).and_then(|stock| measure(&bench, options, &folder, &stock, output));
     // Whatever happened, nothing of it stays.
-    for name in ["dev", "bare", "warm"] {
+    for name in ["dev", "bare", "warm", "folders"] {
         let _ = bench.machine(&["--quiet", "rm", "-f", name]).read();
     }
     places::remove_folder(&bench.store)?;
@@ -67,6 +68,7 @@ fn measure(bench: &Bench, options: &Options, image: &Path, stock: &Path, output:
     bench.machine(&["image", "import"]).arg(image).run(output)?;
     println!("load at the beginning: {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim());
     warm::measure(bench, options.boots, stock)?;
+    folders::measure(bench, options.boots)?;
     boot::measure(bench, options.boots)?;
     commands::measure(bench, options.runs)
 }

@@ -20,11 +20,11 @@ pub enum PublishTo {
 /// What carries shared folders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ShareBy {
-    /// SFTP: live, and the machine can be suspended and begin warm.
+    /// What keeps every promise: SFTP
     Auto,
-    /// The same, by name.
+    /// Folders come and go at once; the machine can begin warm and be suspended
     Sftp,
-    /// A device of the VM: as fast as the way is short; folders come with a start, no suspending, no warm start.
+    /// A device of the VM: folders come with a start; no warm start, no suspending
     #[value(name = "9p")]
     NineP,
 }

@@ -118,6 +118,7 @@ impl App {
         let driver = words.driver.or_else(|| environment.driver.clone()).unwrap_or_else(|| "qemu".to_owned());
         // docker-machine's name for it.
         let driver = if driver == "amazonec2" { "ec2".to_owned() } else { driver };
+        self.check_share_type(words.share_type, &driver)?;
         let said = self.said_to(&driver, words.to_driver)?;
         let mut engine = words.engine;
         if engine.registry_mirrors.is_empty() {
@@ -133,7 +134,7 @@ impl App {
             engine.env = env;
         }
         let ssh_user = said.ssh_user;
-        let shares = self.shared_folders(&words.shares, words.share_type, &driver, &ssh_user)?;
+        let shares = self.shared_folders(&words.shares, &driver, &ssh_user)?;
         Ok(CreateRequest {
             name: words.name,
             driver: driver.clone(),

@@ -50,22 +50,7 @@ impl App {
     ///
     /// # Errors
     /// Words that mean no folder, one that must not be shared, or a driver whose machines are elsewhere.
-    pub(crate) fn shared_folders(
-        &self,
-        words: &[String],
-        share_type: ShareType,
-        driver: &str,
-        user: &str,
-    ) -> Result<Vec<SharedFolder>> {
-        if share_type.carrier() == Carrier::NineP && !self.driver(driver)?.capabilities().local {
-            return Err(Error::new(
-                Code::PreCreate,
-                format!(
-                    "--share-type 9p is for virtual machines of this computer, not for those of the driver {driver:?}"
-                ),
-            )
-            .hint("leave --share-type out, or make the machine with `-d qemu`"));
-        }
+    pub(crate) fn shared_folders(&self, words: &[String], driver: &str, user: &str) -> Result<Vec<SharedFolder>> {
         if words.is_empty() {
             return Ok(Vec::new());
         }
@@ -76,6 +61,21 @@ impl App {
             take_in(&mut shares, share)?;
         }
         Ok(shares)
+    }
+
+    /// Refuses what machines of a driver cannot have: 9p is a device of a virtual machine here.
+    ///
+    /// # Errors
+    /// [`Code::PreCreate`], with what to do.
+    pub(crate) fn check_share_type(&self, share_type: ShareType, driver: &str) -> Result<()> {
+        if share_type.carrier() == Carrier::Sftp || self.driver(driver)?.capabilities().local {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::PreCreate,
+            format!("--share-type 9p is for virtual machines of this computer, not for those of the driver {driver:?}"),
+        )
+        .hint("leave --share-type out, or make the machine with `-d qemu`"))
     }
 
     fn check_that_folders_can_be_shared(&self, driver: &str) -> Result<()> {

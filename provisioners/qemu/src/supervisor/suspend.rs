@@ -63,7 +63,7 @@ impl Supervisor<'_> {
         if !run.folders.is_empty() {
             let folders: Vec<_> = run.folders.iter().map(|folder| folder.display().to_string()).collect();
             return Err(Error::other(format!(
-                "9p carries its folders ({}), and QEMU cannot save a guest that has them mounted",
+                "it was started with folders by 9p ({}), and QEMU cannot save a guest that has them mounted",
                 folders.join(", ")
             ))
             .hint(format!("`machine stop {}` shuts it down", config.machine))
