@@ -156,7 +156,7 @@ fn comes_with_a_start(scene: &Scene, project: &Path, quoted: &str) {
     scene.machine(["share", "rm", "dev", "/docs"]).ok();
     let docs = format!("{}:/docs:ro", scene.path("docs").display());
     scene.machine(["share", "add", "dev", &docs]).ok();
-    assert_eq!(carried(scene, "/docs"), nine_p());
+    assert_eq!((carried(scene, "/docs"), carried(scene, "/more")), (nine_p(), sftp_until_the_next_start()));
 
     // A folder that is not there keeps no machine from starting, and a container that starts with it sees the others.
     let always = format!(

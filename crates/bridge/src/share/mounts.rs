@@ -94,9 +94,9 @@ pub(super) fn mounted(output: &str) -> Vec<String> {
 /// running container keeps the mount that it has. One that is dead, or was made for something else, is taken away first.
 /// [`Mounted::read`] reads what it says.
 pub(super) fn mount(share: &SharedFolder, carrier: Carrier) -> String {
-    let first = match carrier {
-        Carrier::NineP => ways::by_nine_p(share),
-        Carrier::Sftp => String::new(),
+    let (why_not, by_nine_p) = match carrier {
+        Carrier::NineP => (ways::why_not_nine_p(share), ways::by_nine_p(share)),
+        Carrier::Sftp => Default::default(),
     };
     format!(
         r#"place={place}
@@ -109,11 +109,15 @@ case $found in
     {nine_p}) by=9p ;;
     *) by= ;;
 esac
-if [ -n "$by" ] && timeout 20 test -d "$place/."; then echo "by $by"; exit 0; fi
+note=
+{why_not}if [ -n "$by" ] && timeout 20 test -d "$place/."; then
+    [ "$by" = sftp ] || note=
+    echo "by $by $note"
+    exit 0
+fi
 case $found in "fuse.sshfs "* | "9p {TAG}"*) umount -l "$place" ;; esac
 mkdir -p "$place" || exit 4
-note=
-{first}{by_sftp}"#,
+{by_nine_p}{by_sftp}"#,
         place = quote(&share.guest),
         shown = quote(&mangled(&share.guest)),
         sftp = quote(&ways::found(share, Carrier::Sftp)),

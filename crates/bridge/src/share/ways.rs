@@ -34,35 +34,39 @@ mounted() {{ timeout 60 sshfs -o {options}"$1" {source} "$place"; }}
     )
 }
 
-/// Mounts by 9p at `$place`, says so and ends, where the machine has the device of the share; else `$note` says why not.
+/// Says in `$note` why 9p cannot carry the share now, where it cannot: the machine has the device of a folder that was there when it
+/// was started.
 ///
 /// Linux 6.9 to 6.11 is passed over: files there are taken for others (a regression of 6.9-rc1, reverted in 6.12-rc5, be2ca38).
-pub(super) fn by_nine_p(share: &SharedFolder) -> String {
+pub(super) fn why_not_nine_p(share: &SharedFolder) -> String {
     format!(
         r#"modprobe -aq 9p 9pnet_virtio 2>/dev/null
 kernel=$(uname -r)
-tags=$(cat /sys/bus/virtio/devices/*/mount_tag 2>/dev/null | tr '\0' '\n')
 case $kernel in
     6.9.* | 6.10.* | 6.11.*) note="9p does not work in the machine's kernel ($kernel)" ;;
-    *)
-        if ! grep -qw 9p /proc/filesystems; then
-            note="the machine's kernel ($kernel) has no 9p"
-        else
-            case $tags in
-                *{tag}*)
-                    if error=$(timeout 60 mount -t 9p -o {options} {tag} "$place" 2>&1); then
-                        echo "by 9p"
-                        date '+at %s.%N'
-                        exit 0
-                    fi
-                    note="9p: $error"
-                    ;;
-                *) note="9p from the machine's next start" ;;
-            esac
-        fi
-        ;;
 esac
-note=$(printf '%s' "$note" | tr '\n' ' ')
+[ -n "$note" ] || grep -qw 9p /proc/filesystems || note="the machine's kernel ($kernel) has no 9p"
+tags=$(cat /sys/bus/virtio/devices/*/mount_tag 2>/dev/null | tr '\0' '\n')
+case "$note $tags" in
+    " "*{tag}*) ;;
+    " "*) note="9p from the machine's next start" ;;
+esac
+"#,
+        tag = share.tag()
+    )
+}
+
+/// Mounts by 9p at `$place`, says so and ends, unless `$note` says why not; it does when this fails.
+pub(super) fn by_nine_p(share: &SharedFolder) -> String {
+    format!(
+        r#"if [ -z "$note" ]; then
+    if error=$(timeout 60 mount -t 9p -o {options} {tag} "$place" 2>&1); then
+        echo "by 9p"
+        date '+at %s.%N'
+        exit 0
+    fi
+    note="9p: $(printf '%s' "$error" | tr '\n' ' ')"
+fi
 "#,
         tag = share.tag(),
         options = nine_p_options(share),
