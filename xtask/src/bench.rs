@@ -3,6 +3,7 @@
 mod boot;
 mod commands;
 mod containers;
+mod folders;
 mod ports;
 mod stock;
 mod warm;
@@ -41,6 +42,8 @@ enum Part {
     Boot,
     /// Published ports.
     Ports,
+    /// Shared folders.
+    Folders,
 }
 
 /// A store of its own, with the release build of the program.
@@ -87,7 +90,7 @@ pub fn run(options: &Options, yes: bool) -> Result<()> {
     let bench = Bench { program: demo::built_program()?, store, environment };
     let result = image::stock(output).and_then(|stock| measure(&bench, options, &folder, &stock, output));
     // Whatever happened, nothing of it stays.
-    for name in ["dev", "bare", "warm", "ports"] {
+    for name in ["dev", "bare", "warm", "ports", "folders"] {
         let _ = bench.machine(&["--quiet", "rm", "-f", name]).read();
     }
     places::remove_folder(&bench.store)?;
@@ -103,6 +106,9 @@ fn measure(bench: &Bench, options: &Options, image: &Path, stock: &Path, output:
     }
     if wanted(Part::Ports) {
         ports::measure(bench, options.boots)?;
+    }
+    if wanted(Part::Folders) {
+        folders::measure(bench, options.boots)?;
     }
     if wanted(Part::Boot) {
         boot::measure(bench, options.boots)?;

@@ -27,6 +27,18 @@ impl From<PublishTo> for Publish {
     }
 }
 
+/// What carries shared folders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ShareBy {
+    /// What keeps every promise: SFTP
+    Auto,
+    /// Folders come and go at once; the machine can begin warm and be suspended
+    Sftp,
+    /// A device of the VM: folders come with a start; no warm start, no suspending
+    #[value(name = "9p")]
+    NineP,
+}
+
 #[derive(Debug, Args)]
 pub struct Create {
     /// The new machine's name: 1 to 63 letters, digits, '.' and '-'
@@ -62,6 +74,9 @@ pub struct Create {
     /// A folder of this computer that it sees, under the same path or at PLACE; `:ro` to read only (repeat)
     #[arg(long = "share", value_name = "DIR[:PLACE][:ro]")]
     pub shares: Vec<String>,
+    /// What carries its folders
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ShareBy::Auto)]
+    pub share_type: ShareBy,
     /// The login name inside [default: docker; ec2: the image's]
     #[arg(long, value_name = "NAME")]
     pub ssh_user: Option<String>,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use machine_app::{App, CreateRequest, CreateWords, DriverWords};
-use machine_core::{Code, EngineSource, EngineSpec, Error, Result};
+use machine_core::{Code, EngineSource, EngineSpec, Error, Result, ShareType};
 
-use crate::arguments::{self, Create, EngineSettings};
+use crate::arguments::{self, Create, EngineSettings, ShareBy};
 use crate::confirm::confirmed;
 use crate::progress::{Manner, took};
 
@@ -72,6 +72,11 @@ fn words(create: Create) -> Result<CreateWords> {
         tls_san: create.tls_san,
         publish: create.publish.into(),
         shares: create.shares,
+        share_type: match create.share_type {
+            ShareBy::Auto => ShareType::Auto,
+            ShareBy::Sftp => ShareType::Sftp,
+            ShareBy::NineP => ShareType::NineP,
+        },
         engine: EngineSpec {
             source,
             version: create.engine_version,

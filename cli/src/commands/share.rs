@@ -1,7 +1,7 @@
 //! share add, ls, rm.
 
-use machine_app::{App, ShareState, Shares};
-use machine_core::{Error, Result, SharedFolder};
+use machine_app::{App, SeenFolder, ShareState, Shares};
+use machine_core::{Error, Result};
 use serde_json::json;
 
 use crate::arguments::{Listing, Share};
@@ -17,10 +17,16 @@ pub fn run(app: &App, command: Share, manner: Manner) -> Result<i32> {
             let result = crate::block_on(app.add_shares(&name, &folders, &shown.reporter));
             shown.finish(&result);
             let shares = result?;
-            for (share, state) in &shares.folders {
+            for SeenFolder { share, state, carried } in &shares.folders {
+                let folder = share.folder.display();
                 if let Some(ShareState::Waiting { reason }) = state {
-                    let told = format!("{} is not seen by {name} yet: {reason}", share.folder.display());
+                    let told = format!("{folder} is not seen by {name} yet: {reason}");
                     return Err(Error::other(told).hint("it is tried again; `machine share ls` tells how it is"));
+                }
+                if let Some((by, note)) =
+                    carried.as_ref().and_then(|carried| Some((carried.by, carried.note.as_ref()?)))
+                {
+                    shown.say(&format!("{by} carries {folder}: {note}"));
                 }
             }
         }
@@ -42,23 +48,31 @@ pub fn run(app: &App, command: Share, manner: Manner) -> Result<i32> {
 
 fn show(shares: &Shares, format: Format) {
     if format == Format::Json {
-        let row = |(share, state): &(SharedFolder, Option<ShareState>)| json!({ "folder": share.folder, "guest": share.guest, "read_only": share.read_only, "state": state });
+        let row = |SeenFolder { share, state, carried }: &SeenFolder| {
+            json!({
+                "folder": share.folder, "guest": share.guest, "read_only": share.read_only, "state": state,
+                "by": carried.as_ref().map(|carried| carried.by), "note": carried.as_ref().and_then(|carried| carried.note.as_ref()),
+            })
+        };
         let folders: Vec<_> = shares.folders.iter().map(row).collect();
         print_json(&json!({ "folders": folders, "warnings": shares.warnings }));
         return;
     }
-    let row = |(share, state): &(SharedFolder, Option<ShareState>)| {
-        let state = match state {
-            None => "the machine is off".to_owned(),
-            Some(ShareState::Mounting) => "being mounted".to_owned(),
-            Some(ShareState::Mounted) => "mounted".to_owned(),
-            Some(ShareState::Waiting { reason }) => format!("not yet: {reason}"),
+    let row = |SeenFolder { share, state, carried }: &SeenFolder| {
+        let note = carried.as_ref().and_then(|carried| carried.note.as_ref());
+        let state = match (state, note) {
+            (None, _) => "the machine is off".to_owned(),
+            (Some(ShareState::Mounting), _) => "being mounted".to_owned(),
+            (Some(ShareState::Mounted), None) => "mounted".to_owned(),
+            (Some(ShareState::Mounted), Some(note)) => format!("mounted ({note})"),
+            (Some(ShareState::Waiting { reason }), _) => format!("not yet: {reason}"),
         };
         let access = if share.read_only { "read" } else { "read, write" };
-        vec![share.folder.display().to_string(), share.guest.clone(), access.to_owned(), state]
+        let by = carried.as_ref().map(|carried| carried.by.to_string()).unwrap_or_default();
+        vec![share.folder.display().to_string(), share.guest.clone(), access.to_owned(), by, state]
     };
     let rows: Vec<_> = shares.folders.iter().map(row).collect();
-    println!("{}", table::layout(&["FOLDER", "IN THE MACHINE", "ACCESS", "STATE"], &rows));
+    println!("{}", table::layout(&["FOLDER", "IN THE MACHINE", "ACCESS", "BY", "STATE"], &rows));
     for warning in &shares.warnings {
         eprintln!("warning: {warning}");
     }

@@ -201,6 +201,7 @@ impl App {
                 tls_san: Vec::new(),
                 publish: Default::default(),
                 shares: Vec::new(),
+                share_type: Default::default(),
                 engine: EngineSpec {
                     registry_mirrors: self.environment.registry_mirror.iter().cloned().collect(),
                     ..EngineSpec::default()

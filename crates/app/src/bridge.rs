@@ -65,6 +65,7 @@ impl App {
             ssh: Arc::new(ssh),
             publish: record.spec.publish,
             shares: record.spec.shares.clone(),
+            carrier: record.spec.share_type.carrier(),
             socket: self.engine_socket(record)?.map(|socket| socket.path().to_owned()),
             host_access: machine_qemu::host_access(&record.spec),
         })

@@ -17,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use machine_core::{
     Code, Endpoints, EngineSpec, Error, MachineName, MachineRecord, MachineSpec, Phase, Publish, RECORD_SCHEMA,
-    Reporter, Result,
+    Reporter, Result, ShareType,
 };
 use machine_ssh::KeyPair;
 
@@ -85,6 +85,8 @@ pub struct CreateWords {
     pub publish: Publish,
     /// Folders that it shall see, `DIR[:GUEST][:ro]`.
     pub shares: Vec<String>,
+    /// What is to carry them.
+    pub share_type: ShareType,
     /// The engine's settings.
     pub engine: EngineSpec,
     /// The engine reaches registries by this computer's proxies.
@@ -116,6 +118,7 @@ impl App {
         let driver = words.driver.or_else(|| environment.driver.clone()).unwrap_or_else(|| "qemu".to_owned());
         // docker-machine's name for it.
         let driver = if driver == "amazonec2" { "ec2".to_owned() } else { driver };
+        self.check_share_type(words.share_type, &driver)?;
         let said = self.said_to(&driver, words.to_driver)?;
         let mut engine = words.engine;
         if engine.registry_mirrors.is_empty() {
@@ -145,6 +148,7 @@ impl App {
                 engine,
                 publish: words.publish,
                 shares,
+                share_type: words.share_type,
                 options: said.options,
             },
             wait: words.wait,
@@ -324,6 +328,7 @@ fn is_what_was_asked_for(wanted: &MachineSpec, present: &MachineSpec) -> bool {
         && wanted.engine == present.engine
         && wanted.publish == present.publish
         && wanted.shares == present.shares
+        && wanted.share_type == present.share_type
         && said(&wanted.options)
 }
 
@@ -358,6 +363,7 @@ mod tests {
             tls_san: Vec::new(),
             publish: Default::default(),
             shares: Vec::new(),
+            share_type: Default::default(),
             engine: machine_core::EngineSpec::default(),
             options: [("accelerator".to_owned(), "auto".into())].into_iter().collect(),
         };
@@ -368,6 +374,7 @@ mod tests {
             MachineSpec { cpus: 4, ..open.clone() },
             MachineSpec { image: Some("other".into()), ..open.clone() },
             MachineSpec { tls_san: vec!["x".into()], ..open.clone() },
+            MachineSpec { share_type: ShareType::NineP, ..open.clone() },
             MachineSpec { options: [("accelerator".to_owned(), "tcg".into())].into_iter().collect(), ..open.clone() },
         ] {
             assert!(!is_what_was_asked_for(&other, &present), "{other:?}");

@@ -152,6 +152,7 @@ impl Builder {
             tls_san: Vec::new(),
             publish: Default::default(),
             shares: Vec::new(),
+            share_type: Default::default(),
             engine: EngineSpec::default(),
             options: serde_json::Map::new(),
         };

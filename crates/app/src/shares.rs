@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use machine_bridge::{Answer, Question, ShareRow, ShareState};
-use machine_core::{Code, Error, MachineName, MachineRecord, Phase, Reporter, Result, SharedFolder};
+use machine_bridge::{Answer, Carried, Question, ShareRow, ShareState};
+use machine_core::{
+    Carrier, Code, Error, MachineName, MachineRecord, Phase, Reporter, Result, ShareType, SharedFolder,
+};
 
 use crate::app::App;
 use crate::bridge::other_words;
@@ -18,10 +20,29 @@ const LOOK: Duration = Duration::from_millis(200);
 /// What a machine sees of this computer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// Each folder; how it is, while the machine runs.
-    pub folders: Vec<(SharedFolder, Option<ShareState>)>,
+    /// Each folder.
+    pub folders: Vec<SeenFolder>,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// A folder that a machine sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenFolder {
+    /// Which, and where.
+    pub share: SharedFolder,
+    /// How it is, while the machine runs.
+    pub state: Option<ShareState>,
+    /// What carries it, while it is mounted.
+    pub carried: Option<Carried>,
+}
+
+impl Shares {
+    /// Those of a machine that is off.
+    fn at_rest(folders: Vec<SharedFolder>) -> Self {
+        let folders = folders.into_iter().map(|share| SeenFolder { share, state: None, carried: None });
+        Self { folders: folders.collect(), warnings: Vec::new() }
+    }
 }
 
 impl App {
@@ -40,6 +61,21 @@ impl App {
             take_in(&mut shares, share)?;
         }
         Ok(shares)
+    }
+
+    /// Refuses what machines of a driver cannot have: 9p is a device of a virtual machine here.
+    ///
+    /// # Errors
+    /// [`Code::PreCreate`], with what to do.
+    pub(crate) fn check_share_type(&self, share_type: ShareType, driver: &str) -> Result<()> {
+        if share_type.carrier() == Carrier::Sftp || self.driver(driver)?.capabilities().local {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::PreCreate,
+            format!("--share-type 9p is for virtual machines of this computer, not for those of the driver {driver:?}"),
+        )
+        .hint("leave --share-type out, or make the machine with `-d qemu`"))
     }
 
     fn check_that_folders_can_be_shared(&self, driver: &str) -> Result<()> {
@@ -105,10 +141,7 @@ impl App {
         let record = self.store.load(name)?;
         match self.ask_bridge(name, &Question::Shares).await {
             Ok(answer) => shares_of(answer),
-            Err(_) => {
-                let folders = record.spec.shares.into_iter().map(|share| (share, None)).collect();
-                Ok(Shares { folders, warnings: Vec::new() })
-            }
+            Err(_) => Ok(Shares::at_rest(record.spec.shares)),
         }
     }
 
@@ -160,12 +193,13 @@ impl App {
         }
         reporter.stage("share", "Mounting folders");
         let shares = self.settled(&record.name).await;
-        let waiting = shares.into_iter().flat_map(|shares| shares.folders).filter_map(|(share, state)| match state {
-            Some(ShareState::Waiting { reason }) => Some((share, reason)),
-            _ => None,
-        });
-        for (share, reason) in waiting {
-            reporter.warn(format!("{} is not seen by the machine yet: {reason}", share.folder.display()));
+        for SeenFolder { share, state, carried } in shares.into_iter().flat_map(|shares| shares.folders) {
+            let folder = share.folder.display();
+            if let Some(ShareState::Waiting { reason }) = state {
+                reporter.warn(format!("{folder} is not seen by the machine yet: {reason}"));
+            } else if let Some(Carried { by, note: Some(note) }) = carried {
+                reporter.warn(format!("{by} carries {folder}: {note}"));
+            }
         }
     }
 
@@ -174,7 +208,7 @@ impl App {
         let began = Instant::now();
         loop {
             let shares = shares_of(self.ask_bridge(name, &Question::Shares).await?)?;
-            let mounting = shares.folders.iter().any(|(_, state)| *state == Some(ShareState::Mounting));
+            let mounting = shares.folders.iter().any(|folder| folder.state == Some(ShareState::Mounting));
             if !mounting || began.elapsed() >= MOUNTING {
                 return Ok(shares);
             }
@@ -198,8 +232,7 @@ impl App {
         drop(lock);
         let shares = record.spec.shares.clone();
         if self.endpoints(&record).is_err() {
-            let folders = shares.into_iter().map(|share| (share, None)).collect();
-            return Ok(Shares { folders, warnings: Vec::new() });
+            return Ok(Shares::at_rest(shares));
         }
         reporter.stage("share", "Mounting folders");
         self.ask_bridge(name, &Question::Share { shares }).await?;
@@ -230,5 +263,6 @@ fn shares_of(answer: Answer) -> Result<Shares> {
         row.troubles.iter().map(move |trouble| format!("{folder}: {trouble}")).collect::<Vec<_>>()
     };
     warnings.extend(shares.iter().flat_map(trouble));
-    Ok(Shares { folders: shares.into_iter().map(|row| (row.share, Some(row.state))).collect(), warnings })
+    let seen = |row: ShareRow| SeenFolder { share: row.share, state: Some(row.state), carried: row.carried };
+    Ok(Shares { folders: shares.into_iter().map(seen).collect(), warnings })
 }

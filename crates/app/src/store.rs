@@ -286,6 +286,7 @@ pub(crate) fn remains(name: &MachineName, driver: &str) -> MachineRecord {
             tls_san: Vec::new(),
             publish: Default::default(),
             shares: Vec::new(),
+            share_type: Default::default(),
             engine: machine_core::EngineSpec::default(),
             options: serde_json::Map::new(),
         },

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use machine_core::{Endpoints, Error, GuestNetwork, Publish, Result, SharedFolder, SshTarget};
+use machine_core::{Carrier, Endpoints, Error, GuestNetwork, Publish, Result, SharedFolder, SshTarget};
 use machine_docker::{ContainerSummary, EngineTarget};
 use serde_json::Value;
 use tokio::sync::mpsc::UnboundedSender;
@@ -38,6 +38,8 @@ pub struct BridgeConfig {
     pub host_access: bool,
     /// The folders that it sees.
     pub shares: Vec<SharedFolder>,
+    /// What is to carry them, where the guest has a device for it.
+    pub carrier: Carrier,
 }
 
 /// Where events go.

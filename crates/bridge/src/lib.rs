@@ -20,5 +20,5 @@ pub use bridge::{Bridge, BridgeConfig};
 pub use clock::ClockReport;
 pub use ports::{PortRow, PortState};
 pub use question::{Answer, Question};
-pub use share::{ShareRow, ShareState};
+pub use share::{Carried, ShareRow, ShareState};
 pub use tunnel::tunnel;

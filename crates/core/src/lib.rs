@@ -9,6 +9,7 @@ mod guest_network;
 mod machine_name;
 mod observation;
 mod record;
+mod share_type;
 mod shared_folder;
 mod spec;
 
@@ -19,5 +20,6 @@ pub use guest_network::{GuestNetwork, Protocol};
 pub use machine_name::MachineName;
 pub use observation::{Endpoints, MachineState, Observation, SshTarget, Usage};
 pub use record::{MachineRecord, Phase, RECORD_SCHEMA};
+pub use share_type::{Carrier, ShareType};
 pub use shared_folder::SharedFolder;
 pub use spec::{EngineSource, EngineSpec, MachineSpec, Publish};

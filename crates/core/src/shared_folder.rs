@@ -75,6 +75,19 @@ impl SharedFolder {
         Ok(Self { folder, guest, read_only })
     }
 
+    /// The tag of its 9p device, 24 characters (QEMU and the guest's kernel take 31): the same for the same words, another for
+    /// others. A guest that has a device of this tag has this folder, as it is asked for now.
+    pub fn tag(&self) -> String {
+        // FNV-1a, 64 bits: nobody gains by a collision but with himself.
+        let folder = self.folder.to_string_lossy();
+        let access: &[u8] = if self.read_only { b"ro" } else { b"rw" };
+        let parts = [folder.as_bytes(), b"\0", self.guest.as_bytes(), b"\0", access];
+        let digest = parts.iter().flat_map(|part| part.iter()).fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
+            (digest ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        format!("machine-{digest:016x}")
+    }
+
     /// Refuses a place that the machine needs for itself.
     ///
     /// # Errors
@@ -160,6 +173,23 @@ mod tests {
     fn drives_of_windows_become_folders() {
         assert_eq!(guest_path(r"C:\Users\x y"), "/c/Users/x y");
         assert_eq!(guest_path(r"\\?\D:\src"), "/d/src");
+    }
+
+    #[test]
+    fn a_tag_stands_for_the_folder_its_place_and_what_may_be_done_in_it() {
+        let share = |folder: &str, guest: &str, read_only| {
+            SharedFolder { folder: folder.into(), guest: guest.into(), read_only }.tag()
+        };
+        let all = [
+            share("/a", "/b", false),
+            share("/a", "/b", true),
+            share("/a", "/c", false),
+            share("/b", "/b", false),
+            share("/a/b", "", false),
+        ];
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len(), "{all:?}");
+        assert_eq!(share("/a", "/b", false), all[0], "the same at each start");
+        assert!(all.iter().all(|tag| tag.len() == 24), "{all:?}");
     }
 
     #[test]

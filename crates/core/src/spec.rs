@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::SharedFolder;
+use crate::{ShareType, SharedFolder};
 
 /// What a machine shall be. Kept in its record; changed only by the user's own commands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct MachineSpec {
     /// Folders of this computer that the machine sees.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<SharedFolder>,
+    /// What carries them.
+    #[serde(default, skip_serializing_if = "ShareType::is_auto")]
+    pub share_type: ShareType,
     /// Settings that only the driver understands; it checks them in its preflight.
     #[serde(default, skip_serializing_if = "serde_json::Map::is_empty")]
     pub options: serde_json::Map<String, serde_json::Value>,

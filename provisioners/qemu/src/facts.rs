@@ -210,6 +210,9 @@ pub struct QemuFacts {
     /// It can forbid itself system calls (`-sandbox`, Linux).
     #[serde(default)]
     pub sandbox: bool,
+    /// It shares folders by 9p (virtfs).
+    #[serde(default)]
+    pub nine_p: bool,
     /// The UEFI code for its guests, looked for on arm64 only: x86 guests start with QEMU's own BIOS.
     #[serde(default)]
     pub firmware: Option<PathBuf>,

@@ -55,6 +55,9 @@ pub struct RunFile {
     /// What its state is good for when it is saved; none: it cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_key: Option<String>,
+    /// The folders of this computer that 9p carries: QEMU does not save its state while the guest has one mounted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<PathBuf>,
     /// Its guest service can be asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub channel: bool,
@@ -108,6 +111,7 @@ mod tests {
             cpu_model: Some("max".into()),
             awaits_identity: false,
             state_key: None,
+            folders: Vec::new(),
             channel: false,
             warnings: vec!["slow mode".into()],
             qmp_socket: "/run/q".into(),

@@ -57,6 +57,7 @@ pub async fn try_acceleration(
         accelerator: AcceleratorChoice::Auto,
         verdicts: &Verdicts::default(),
         extra_arguments: &[],
+        folders: &[],
     })?;
     if !planned.accelerator.is_hardware() {
         return Ok(None);

@@ -20,6 +20,7 @@ fn unknown_words_exit_with_2_and_print_no_data() {
         "active extra",
         "create a b",
         "create dev --cpus many",
+        "create dev --share-type nfs",
         "create dev --cpus -1",
         "create dev --memory 12q",
         "create dev --memory 0",
@@ -112,6 +113,8 @@ fn wishes_beyond_this_computer_exit_with_3_before_anything_is_made() {
         ("create dev --memory 15t", "memory"),
         ("create dev --memory 16m", "memory"),
         ("create dev --disk 100m", "disk of 100 MiB"),
+        ("create dev --share-type 9p", "was built without it (virtfs)"),
+        ("create dev --share-type 9p -d generic --generic-ip-address 127.0.0.1", "leave --share-type out"),
         ("create dev --image nosuchimage", "nosuchimage"),
         ("create dev --image /nowhere/disk.qcow2", "/nowhere/disk.qcow2"),
     ] {

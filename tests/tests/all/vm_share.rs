@@ -11,18 +11,18 @@ use crate::vm_life::{BOOT, docker, import_busybox, slowly};
 
 /// Runs a line of a container's shell with the shared folder as its working folder.
 #[track_caller]
-fn inside(scene: &Scene, folder: &str, line: &str) -> Run {
+pub fn inside(scene: &Scene, folder: &str, line: &str) -> Run {
     let line = line.replace('\'', r"'\''");
     docker(scene, "dev", &format!("docker run --rm -v {folder}:/src -w /src box sh -c '{line}'"))
 }
 
-fn shares(scene: &Scene) -> Value {
+pub fn shares(scene: &Scene) -> Value {
     scene.run("share ls --format json dev").ok().json()
 }
 
 /// Waits until every shared folder is mounted.
 #[track_caller]
-fn mounted(scene: &Scene) {
+pub fn mounted(scene: &Scene) {
     until("the folders to be mounted", BOOT, || {
         let shares = shares(scene);
         let folders = shares["folders"].as_array().unwrap();
@@ -54,6 +54,7 @@ fn vm_containers_work_in_folders_of_this_computer() {
     let listed = shares(&scene);
     assert_eq!(listed["folders"][0]["guest"], folder, "{listed}");
     assert!(scene.run("share ls dev").ok().text().contains("/docs"));
+    assert_eq!((listed["folders"][0]["by"].as_str(), listed["folders"][0]["note"].as_str()), (Some("sftp"), None));
 
     works_like_a_folder(&scene, &project, &quoted);
     keeps_out_what_is_not_shared(&scene, &project, &quoted, &read_only);
@@ -66,7 +67,8 @@ fn vm_containers_work_in_folders_of_this_computer() {
     assert_eq!(fs::read_to_string(project.join("hello")).unwrap(), "from here\n");
 }
 
-fn works_like_a_folder(scene: &Scene, project: &std::path::Path, quoted: &str) {
+/// What a folder can do, whatever carries it.
+pub fn works_like_a_folder(scene: &Scene, project: &std::path::Path, quoted: &str) {
     let script = "mkdir -p deep/er && echo one >deep/er/file && mv deep/er/file deep/moved && echo two >replaced && mv deep/moved replaced \
                   && ln -s ../secret link && ln replaced hard && printf '#!/bin/sh\necho ran\n' >run && chmod 755 run && ./run \
                   && echo ü >'grüße 日本' && touch -d '2020-01-02 03:04:05' replaced && chmod 600 hard && rm -r deep \
@@ -103,7 +105,8 @@ fn works_like_a_folder(scene: &Scene, project: &std::path::Path, quoted: &str) {
     assert!(!project.join("many-7").exists());
 }
 
-fn keeps_out_what_is_not_shared(scene: &Scene, project: &std::path::Path, quoted: &str, docs: &std::path::Path) {
+/// What no guest gets or changes, whatever carries the folders.
+pub fn keeps_out_what_is_not_shared(scene: &Scene, project: &std::path::Path, quoted: &str, docs: &std::path::Path) {
     // A link of this computer leads to what the container has there, not to what this computer has.
     symlink(scene.path("secret"), project.join("absolute")).unwrap();
     let run = inside(scene, quoted, "cat absolute link ../secret 2>&1; true");

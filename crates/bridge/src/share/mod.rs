@@ -7,7 +7,8 @@ mod row;
 mod sftp;
 mod shares;
 mod unshared;
+mod ways;
 
-pub use row::{ShareRow, ShareState};
+pub use row::{Carried, ShareRow, ShareState};
 pub(crate) use shares::{Rows, Shares};
 pub(crate) use unshared::Unshared;

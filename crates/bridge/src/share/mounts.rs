@@ -1,19 +1,23 @@
 //! What the guest is told about its mounts: scripts of few processes, each of which costs 20 ms and more without hardware
 //! acceleration.
 //!
-//! `sshfs` there connects to a port of the guest's own loopback, behind which this side listens, and connects again when that was
+//! 9p mounts a device of the virtual machine. `sshfs` connects to a port of the guest's own loopback, behind which this side listens, and connects again when that was
 //! lost (`-o reconnect`). So a mount outlives the connection, and with it the folders that running containers have of it:
 //! what is mounted anew they would not see.
 
 use jiff::Timestamp;
-use machine_core::SharedFolder;
+use machine_core::{Carrier, SharedFolder};
 use machine_ssh::quote;
+
+use super::row::Carried;
+use super::ways;
 
 /// The port of the guest's loopback that its `sshfs` connect to: always the same, so that they find the next supervisor.
 pub(super) const PORT: u16 = 2374;
 
-/// What our mounts are known by in the guest's list.
+/// What our mounts are known by in the guest's list: by SFTP, and by 9p ([`SharedFolder::tag`]).
 const SOURCE: &str = "127.0.0.1:/+";
+const TAG: &str = "machine-";
 
 /// The line that logs in as root; the shell there is told which process of sshd holds the connection.
 pub(super) const ROOT: &str = "exec sudo -n sh -s \"$PPID\"";
@@ -32,7 +36,7 @@ pub(super) fn export_name(share: &SharedFolder) -> String {
 }
 
 /// As the kernel prints paths in `/proc/mounts` (`mangle`, fs/proc_namespace.c).
-fn mangled(path: &str) -> String {
+pub(super) fn mangled(path: &str) -> String {
     let mut mangled = String::new();
     for character in path.chars() {
         match character {
@@ -75,7 +79,7 @@ if [ -n "$old" ] && [ "$old" != "$1" ] && read -r name <"/proc/$old/comm"; then
 fi 2>/dev/null
 echo "$1" >"$note"
 while read -r source place kind options rest; do
-    case "$kind $source" in "fuse.sshfs {SOURCE}"*) echo "$place" ;; esac
+    case "$kind $source" in "fuse.sshfs {SOURCE}"* | "9p {TAG}"*) echo "$place" ;; esac
 done </proc/mounts
 "#
     )
@@ -86,51 +90,67 @@ pub(super) fn mounted(output: &str) -> Vec<String> {
     output.lines().map(|line| unmangled(line.trim())).filter(|place| place.starts_with('/')).collect()
 }
 
-/// Mounts a share, unless it is mounted and answers. A mount that is dead, or was made for something else, is taken away first.
-/// Says when it was mounted, by the guest's clock, if it was: see [`time_of`].
-pub(super) fn mount(share: &SharedFolder) -> String {
-    let source = format!("127.0.0.1:/{}", export_name(share));
-    let access = if share.read_only { "ro" } else { "rw" };
-    let found = format!("fuse.sshfs {} {access}", mangled(&source));
+/// Mounts a share by `carrier`, or by SFTP where the guest has no device for it, unless it is mounted by either and answers: a
+/// running container keeps the mount that it has. One that is dead, or was made for something else, is taken away first.
+/// [`Mounted::read`] reads what it says.
+pub(super) fn mount(share: &SharedFolder, carrier: Carrier) -> String {
+    let (why_not, by_nine_p) = match carrier {
+        Carrier::NineP => (ways::why_not_nine_p(share), ways::by_nine_p(share)),
+        Carrier::Sftp => Default::default(),
+    };
     format!(
         r#"place={place}
 found=
 while read -r from at kind options rest; do
     [ "$at" = {shown} ] && found="$kind $from ${{options%%,*}}"
 done </proc/mounts
-if [ "$found" = {found} ] && timeout 20 test -d "$place/."; then exit 0; fi
-case $found in fuse.sshfs*) umount -l "$place" ;; esac
-command -v sshfs >/dev/null || {{ echo "sshfs is not installed in the machine" >&2; exit 3; }}
+case $found in
+    {sftp}) by=sftp ;;
+    {nine_p}) by=9p ;;
+    *) by= ;;
+esac
+note=
+{why_not}if [ -n "$by" ] && timeout 20 test -d "$place/."; then
+    [ "$by" = sftp ] || note=
+    echo "by $by $note"
+    exit 0
+fi
+case $found in "fuse.sshfs "* | "9p {TAG}"*) umount -l "$place" ;; esac
 mkdir -p "$place" || exit 4
-mounted() {{ timeout 60 sshfs -o {options}"$1" {source} "$place"; }}
-{{ mounted ,no_contain_symlinks 2>/dev/null || mounted ''; }} && date +%s.%N
-"#,
+{by_nine_p}{by_sftp}"#,
         place = quote(&share.guest),
         shown = quote(&mangled(&share.guest)),
-        found = quote(&found),
-        source = quote(&source),
-        options = options(share),
+        sftp = quote(&ways::found(share, Carrier::Sftp)),
+        nine_p = quote(&ways::found(share, Carrier::NineP)),
+        by_sftp = ways::by_sftp(share),
     )
 }
 
-/// When [`mount`] says that it mounted something.
-pub(super) fn time_of(output: &str) -> Option<Timestamp> {
-    let (seconds, fraction) = output.trim().split_once('.')?;
-    Timestamp::new(seconds.parse().ok()?, fraction.parse().ok()?).ok()
+/// What [`mount`] did.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mounted {
+    /// What carries the share.
+    pub(super) carried: Carried,
+    /// When it was mounted, by the guest's clock, if it was not before.
+    pub(super) at: Option<Timestamp>,
 }
 
-/// How it is mounted.
-///
-/// - `allow_other` without `default_permissions`: whoever a container runs as may do what this computer's user may.
-/// - `dcache_timeout=1`: what changes on this computer is seen within a second (`sshfs` would believe its memory for 20).
-/// - `max_read`, `max_write`: the largest that `sshfs` takes.
-/// - `no_contain_symlinks` where `sshfs` knows it (Debian's since CVE-2026-47187): it would refuse to read any link with `..` in it, such
-///   as all of `node_modules/.bin`. The one who has the files is trusted here; who is not follows links inside the machine alone.
-fn options(share: &SharedFolder) -> String {
-    let access = if share.read_only { "ro" } else { "rw" };
-    format!(
-        "{access},nosuid,nodev,allow_other,directport={PORT},reconnect,dcache_timeout=1,max_read=65536,max_write=65536"
-    )
+impl Mounted {
+    /// Reads the script's words.
+    pub(super) fn read(output: &str) -> Option<Self> {
+        let said = |word: &str| output.lines().find_map(|line| line.strip_prefix(word));
+        let (by, note) = said("by ").map(|by| by.split_once(' ').unwrap_or((by, "")))?;
+        let by = match by {
+            "9p" => Carrier::NineP,
+            _ => Carrier::Sftp,
+        };
+        let note = Some(note.trim()).filter(|note| !note.is_empty()).map(str::to_owned);
+        let at = said("at ").and_then(|time| {
+            let (seconds, fraction) = time.trim().split_once('.')?;
+            Timestamp::new(seconds.parse().ok()?, fraction.parse().ok()?).ok()
+        });
+        Some(Self { carried: Carried { by, note }, at })
+    }
 }
 
 /// Takes a mount away; what has files open in it keeps a dead one.
@@ -168,17 +188,35 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_that_was_made_says_when() {
-        assert_eq!(time_of("1795338000.250000000\n").unwrap().to_string(), "2026-11-22T09:00:00.25Z");
-        assert_eq!((time_of(""), time_of("no")), (None, None));
+    fn a_mount_says_what_carries_it_and_when_it_was_made() {
+        let read =
+            |output: &str| Mounted::read(output).map(|mounted| (mounted.carried, mounted.at.map(|at| at.to_string())));
+        let carried = |by, note: Option<&str>| Carried { by, note: note.map(str::to_owned) };
+        let at = Some("2026-11-22T09:00:00.25Z".to_owned());
+        assert_eq!(read("by 9p\nat 1795338000.250000000\n"), Some((carried(Carrier::NineP, None), at.clone())));
+        assert_eq!(
+            read("by sftp why not\nat 1795338000.250000000\n"),
+            Some((carried(Carrier::Sftp, Some("why not")), at))
+        );
+        assert_eq!(read("by sftp \nat no\n"), Some((carried(Carrier::Sftp, None), None)));
+        assert_eq!(read(""), None);
+    }
+
+    #[test]
+    fn a_machine_by_sftp_knows_nothing_of_9p() {
+        let share = share("/src");
+        assert!(!mount(&share, Carrier::Sftp).contains("modprobe"));
+        let script = mount(&share, Carrier::NineP);
+        let (by_nine_p, by_sftp) = (script.find("mount -t 9p").unwrap(), script.find("sshfs -o").unwrap());
+        assert!(by_nine_p < by_sftp, "SFTP is what is left: {script}");
     }
 
     #[test]
     fn words_of_the_user_stay_words_in_the_scripts() {
-        let script = mount(&share("/it's; $(reboot)"));
-        assert!(script.contains(r"place='/it'\''s; $(reboot)'"), "{script}");
-        assert!(script.contains("ro") && !script.contains("-o ro"), "{script}");
-        let read_only = mount(&SharedFolder { read_only: true, ..share("/src") });
-        assert!(read_only.contains("-o ro,"), "{read_only}");
+        for carrier in [Carrier::Sftp, Carrier::NineP] {
+            let script = mount(&share("/it's; $(reboot)"), carrier);
+            assert!(script.contains(r"place='/it'\''s; $(reboot)'"), "{script}");
+            assert!(script.contains("-o rw,") && !script.contains("-o ro"), "{script}");
+        }
     }
 }

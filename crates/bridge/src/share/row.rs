@@ -1,6 +1,6 @@
 //! What is told of a shared folder.
 
-use machine_core::SharedFolder;
+use machine_core::{Carrier, SharedFolder};
 use serde::{Deserialize, Serialize};
 
 /// A shared folder, and how it is.
@@ -11,9 +11,22 @@ pub struct ShareRow {
     pub share: SharedFolder,
     /// Whether the machine sees it.
     pub state: ShareState,
+    /// What carries it, once it is mounted.
+    #[serde(default)]
+    pub carried: Option<Carried>,
     /// What the machine wanted in it and this computer cannot give.
     #[serde(default)]
     pub troubles: Vec<String>,
+}
+
+/// What carries a folder that a machine sees.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Carried {
+    /// What does.
+    pub by: Carrier,
+    /// Why it is not what was asked for, where it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// Whether a machine sees a folder.

@@ -12,8 +12,8 @@ use crate::bridge::BridgeConfig;
 
 use super::connection::Connection;
 use super::early::{Restarting, restart_early};
-use super::mounts;
-use super::row::{ShareRow, ShareState};
+use super::mounts::{self, Mounted};
+use super::row::{Carried, ShareRow, ShareState};
 use super::sftp::{Access, Exports, Folder};
 
 /// How long after a loss it is tried again, at first and at last.
@@ -31,6 +31,7 @@ pub(crate) struct Rows(Mutex<Vec<Told>>);
 struct Told {
     share: SharedFolder,
     state: ShareState,
+    carried: Option<Carried>,
     folder: Option<Arc<Folder>>,
 }
 
@@ -41,6 +42,7 @@ impl Rows {
         let row = |told: &Told| ShareRow {
             share: told.share.clone(),
             state: told.state.clone(),
+            carried: told.carried.clone(),
             troubles: told.folder.as_ref().map(|folder| folder.troubles()).unwrap_or_default(),
         };
         rows.iter().map(row).collect()
@@ -49,10 +51,12 @@ impl Rows {
     /// Before anything was done about them: what is not there yet is on its way.
     pub(crate) fn expect(&self, shares: &[SharedFolder]) {
         let known = self.all();
-        let state = |share: &SharedFolder| {
-            known.iter().find(|row| row.share == *share).map_or(ShareState::Mounting, |row| row.state.clone())
+        let told = |share: &SharedFolder| {
+            let row = known.iter().find(|row| row.share == *share);
+            let (state, carried) =
+                row.map_or((ShareState::Mounting, None), |row| (row.state.clone(), row.carried.clone()));
+            Told { share: share.clone(), state, carried, folder: None }
         };
-        let told = |share: &SharedFolder| Told { share: share.clone(), state: state(share), folder: None };
         self.set(shares.iter().map(told).collect());
     }
 
@@ -70,6 +74,8 @@ pub(crate) struct Shares {
     exports: Arc<Exports>,
     /// The folders that are open, by the names under which they are asked for.
     open: BTreeMap<String, (SharedFolder, Arc<Folder>)>,
+    /// What carries those that are mounted, by their places.
+    carried: BTreeMap<String, Carried>,
     /// Not all is mounted yet since this process, or the guest, began.
     at_start: bool,
     /// What was mounted since then, and when.
@@ -91,6 +97,7 @@ impl Shares {
             rows,
             exports: Arc::default(),
             open: BTreeMap::new(),
+            carried: BTreeMap::new(),
             at_start: true,
             late: BTreeMap::new(),
             restarting: None,
@@ -161,12 +168,14 @@ impl Shares {
                 if states.contains_key(&share.guest) {
                     continue;
                 }
-                let (doing, script) = (format!("cannot mount {}", share.guest), mounts::mount(share));
+                let (doing, script) =
+                    (format!("cannot mount {}", share.guest), mounts::mount(share, self.config.carrier));
                 let state = tokio::select! {
                     done = connection.root(&doing, &script) => match done {
                         Ok(said) => {
-                            if let Some(time) = mounts::time_of(&said) {
-                                self.late.insert(share.guest.clone(), time);
+                            if let Some(Mounted { carried, at }) = Mounted::read(&said) {
+                                self.carried.insert(share.guest.clone(), carried);
+                                self.late.extend(at.map(|at| (share.guest.clone(), at)));
                             }
                             if !mounted.contains(&share.guest) {
                                 mounted.push(share.guest.clone());
@@ -238,7 +247,9 @@ impl Shares {
         let wanted = self.wanted.borrow().clone();
         let rows = wanted.into_iter().map(|share| {
             let folder = self.open.get(&mounts::export_name(&share)).map(|(_, folder)| Arc::clone(folder));
-            Told { state: state(&share), share, folder }
+            let state = state(&share);
+            let carried = self.carried.get(&share.guest).filter(|_| state == ShareState::Mounted).cloned();
+            Told { share, state, carried, folder }
         });
         self.rows.set(rows.collect());
     }

@@ -40,6 +40,7 @@ pub fn size_bounds(facts: &HostFacts, room: Option<u64>) -> SizeBounds {
         tls_san: Vec::new(),
         publish: Default::default(),
         shares: Vec::new(),
+        share_type: Default::default(),
         engine: EngineSpec::default(),
         options: serde_json::Map::new(),
     };

@@ -67,6 +67,7 @@ mod tests {
             tls_san: Vec::new(),
             publish: Default::default(),
             shares: Vec::new(),
+            share_type: Default::default(),
             engine: machine_core::EngineSpec::default(),
             options: options.as_object().unwrap().clone(),
         }

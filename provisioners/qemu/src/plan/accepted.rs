@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use machine_core::SharedFolder;
 use machine_images::{Arch, Boot, Image};
 use serde_json::{Value, json};
 
@@ -89,7 +90,13 @@ fn disk(facts: &HostFacts, path: &Path) {
 }
 
 /// Starts what is planned, halted before the first instruction, and hands over the monitor.
-fn start(facts: &HostFacts, folder: &Path, image: &Image, paths: &MachinePaths) -> (Running, Monitor) {
+fn start(
+    facts: &HostFacts,
+    folder: &Path,
+    image: &Image,
+    paths: &MachinePaths,
+    folders: &[SharedFolder],
+) -> (Running, Monitor) {
     disk(facts, &paths.os_disk);
     disk(facts, &paths.data_disk);
     std::fs::write(&paths.seed, vec![0; 1 << 20]).unwrap();
@@ -104,6 +111,7 @@ fn start(facts: &HostFacts, folder: &Path, image: &Image, paths: &MachinePaths) 
         accelerator: AcceleratorChoice::Only(Accelerator::Tcg),
         verdicts: &Verdicts::default(),
         extra_arguments: &[],
+        folders,
     })
     .unwrap();
     let log = folder.join("stderr.log");
@@ -146,7 +154,8 @@ fn qemu_takes_every_option_with_any_path_and_shows_the_disks_as_planned() {
     }
     image.kernel_version = None;
     let paths = files(folder.to_str().unwrap(), "/");
-    let (running, mut monitor) = start(&facts, temp.path(), &image, &paths);
+    let share = |read_only| SharedFolder { folder: folder.clone(), guest: format!("/{read_only}"), read_only };
+    let (running, mut monitor) = start(&facts, temp.path(), &image, &paths, &[share(false), share(true)]);
 
     assert_eq!(monitor.call("query-status", &json!({}))["running"], false);
     assert_eq!(monitor.call("query-uuid", &json!({}))["UUID"], TOKEN);
@@ -165,6 +174,12 @@ fn qemu_takes_every_option_with_any_path_and_shows_the_disks_as_planned() {
     assert_eq!(file_of("data"), (path(&paths.data_disk), false, "unmap".into()));
     assert_eq!(file_of("seed"), (path(&paths.seed), true, "off".into()));
 
+    // Folders are devices, with the tags by which the guest knows them.
+    let devices = monitor.call("human-monitor-command", &json!({"command-line": "info qtree"}));
+    for tag in [share(false).tag(), share(true).tag()] {
+        assert!(devices.as_str().unwrap().contains(&tag), "{devices}");
+    }
+
     // Ports are forwarded like this after the start; the sandbox must not stand in the way.
     let forward = json!({"command-line": "hostfwd_add net0 tcp:127.0.0.1:0-:22"});
     assert_eq!(monitor.call("human-monitor-command", &forward), "");
@@ -179,7 +194,7 @@ fn qemu_takes_the_plan_for_a_vendors_image_that_brings_its_boot_loader() {
     let facts = host();
     let temp = tempfile::tempdir().unwrap();
     let paths = files(temp.path().to_str().unwrap(), "/");
-    let (running, mut monitor) = start(&facts, temp.path(), &vendors(Arch::Amd64), &paths);
+    let (running, mut monitor) = start(&facts, temp.path(), &vendors(Arch::Amd64), &paths, &[]);
     assert_eq!(monitor.call("query-status", &json!({}))["status"], "prelaunch");
     quit(running, monitor, temp.path());
 }

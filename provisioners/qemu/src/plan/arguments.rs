@@ -1,11 +1,11 @@
 //! QEMU's command line.
 
-use machine_core::{Error, Result};
+use machine_core::{Error, Result, SharedFolder};
 use machine_images::{Arch, Boot};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::PlanInput;
+use super::{PlanInput, folders};
 use crate::facts::{Accelerator, HostOs, QemuFacts};
 use crate::option_string::{escaped, text};
 
@@ -16,6 +16,7 @@ pub fn arguments(
     accelerator: Accelerator,
     cpu_model: &str,
     memory_mib: u64,
+    shared: &[SharedFolder],
 ) -> Result<Vec<String>> {
     let guest = input.image.arch;
     let host = input.facts.os;
@@ -104,6 +105,8 @@ pub fn arguments(
     line.add("-device", "virtio-serial-pci,max_ports=2");
     line.add("-device", "virtconsole,chardev=channel");
 
+    folders::add(&mut line, shared)?;
+
     line.add("-chardev", format!("file,id=serial,path={},append=on", escaped(text(&paths.serial_log)?)));
     line.add("-serial", "chardev:serial");
     line.add("-chardev", format!("socket,id=qmp,path={},server=on,wait=off", escaped(text(&paths.qmp_socket)?)));
@@ -113,14 +116,16 @@ pub fn arguments(
     Ok(line.0)
 }
 
-struct Line(Vec<String>);
+/// A command line that is being written.
+pub struct Line(Vec<String>);
 
 impl Line {
     fn flag(&mut self, name: &str) {
         self.0.push(name.to_owned());
     }
 
-    fn add(&mut self, name: &str, value: impl Into<String>) {
+    /// Adds an option with its value.
+    pub fn add(&mut self, name: &str, value: impl Into<String>) {
         self.0.push(name.to_owned());
         self.0.push(value.into());
     }

@@ -5,10 +5,12 @@
 mod accepted;
 mod arguments;
 mod choice;
+mod folders;
 mod limits;
 mod request;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use folders::check_nine_p;
 pub(crate) use limits::LEAST_MEMORY_MIB;
 pub use request::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan};

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use machine_core::Result;
+use machine_core::{Result, SharedFolder};
 use machine_images::{Arch, Image};
 
 use super::arguments::arguments;
 use super::choice::choose;
+use super::folders;
 use super::limits::{check, usable_qemu};
 use crate::facts::{Accelerator, HostFacts};
 use crate::known_bad::{Remedy, Situation, matches};
@@ -64,6 +65,8 @@ pub struct PlanInput<'a> {
     pub verdicts: &'a Verdicts,
     /// The user's own arguments, appended as they are.
     pub extra_arguments: &'a [String],
+    /// Folders of this computer that 9p is to carry; each can be opened.
+    pub folders: &'a [SharedFolder],
 }
 
 /// How a machine will be run.
@@ -79,6 +82,8 @@ pub struct Plan {
     pub cpu_model: String,
     /// What to plan with when this one turns out not to work ([`crate::verdict::watch`]); none: nothing is left.
     pub fallback: Option<Accelerator>,
+    /// The folders of this computer that 9p carries.
+    pub folders: Vec<PathBuf>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -118,13 +123,16 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan> {
             warnings.push(format!("QEMU {}: {}; {advice}", qemu.version, known.what));
         }
     }
-    let arguments = arguments(input, qemu, chosen.accelerator, &cpu_model, memory_mib)?;
+    let (shared, warning) = folders::carried(input.facts, input.folders);
+    warnings.extend(warning);
+    let arguments = arguments(input, qemu, chosen.accelerator, &cpu_model, memory_mib, shared)?;
     Ok(Plan {
         program: qemu.program.clone(),
         arguments,
         accelerator: chosen.accelerator,
         cpu_model,
         fallback: chosen.fallback,
+        folders: shared.iter().map(|share| share.folder.clone()).collect(),
         warnings,
     })
 }

@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
-use machine_core::Code;
+use machine_core::{Code, SharedFolder};
 use machine_images::{Arch, Boot, Image, SeedKind};
 use serde_json::{Value, json};
 
-use super::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan};
+use super::{AcceleratorChoice, MachinePaths, Plan, PlanInput, check_nine_p, plan};
 use crate::facts::{Accelerator, HostFacts};
 use crate::verdict::{Verdict, VerdictKey, Verdicts};
 
@@ -18,7 +18,7 @@ fn facts(changes: &Value) -> HostFacts {
         "qemu": {
             "program": "/usr/bin/qemu-system-x86_64", "fingerprint": "28686560-1757030400.000000000", "img": "/usr/bin/qemu-img",
             "guest": "amd64", "version": "10.0.2", "version_text": "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)",
-            "accelerators": ["kvm", "tcg"], "user_network": true, "sandbox": true
+            "accelerators": ["kvm", "tcg"], "user_network": true, "sandbox": true, "nine_p": true
         }
     });
     overlay(&mut facts, changes);
@@ -117,6 +117,7 @@ struct Wish {
     accelerator: AcceleratorChoice,
     verdicts: Verdicts,
     extra: Vec<String>,
+    folders: Vec<SharedFolder>,
 }
 
 impl Wish {
@@ -131,6 +132,7 @@ impl Wish {
             accelerator: AcceleratorChoice::Auto,
             verdicts: Verdicts::default(),
             extra: Vec::new(),
+            folders: Vec::new(),
         }
     }
 
@@ -146,6 +148,7 @@ impl Wish {
             accelerator: self.accelerator,
             verdicts: &self.verdicts,
             extra_arguments: &self.extra,
+            folders: &self.folders,
         })
     }
 
@@ -386,6 +389,51 @@ fn the_users_own_arguments_come_last_and_are_not_held_back_by_the_sandbox() {
     let plan = wish.plan().unwrap();
     assert_eq!(plan.arguments[plan.arguments.len() - 2..], ["-device", "usb-ehci"]);
     assert!(value(&plan, "-sandbox").is_empty());
+}
+
+fn share(folder: &str, read_only: bool) -> SharedFolder {
+    SharedFolder { folder: folder.into(), guest: "/src".into(), read_only }
+}
+
+#[test]
+fn folders_by_9p_are_devices_that_the_sandbox_does_not_hold_back() {
+    let mut wish = Wish::on(facts(&json!({})));
+    wish.folders = vec![share("/home/Ünal, \"J\"/src", false), share("/docs", true)];
+    insta::assert_snapshot!(page(&wish));
+    assert_eq!(wish.plan().unwrap().folders, [PathBuf::from("/home/Ünal, \"J\"/src"), "/docs".into()]);
+
+    let mut arm = Wish::on(mac("arm64", "15.3.1", &json!({})));
+    arm.folders = vec![share("/Users/me/src", false)];
+    assert_eq!(value(&arm.plan().unwrap(), "-fsdev").len(), 1);
+}
+
+#[test]
+fn where_there_is_no_9p_a_start_goes_without_and_a_wish_is_refused() {
+    for (facts, why) in [
+        (windows("11.1.1"), "QEMU for Windows has no 9p server"),
+        (facts(&json!({"qemu": {"nine_p": false}})), "/usr/bin/qemu-system-x86_64 was built without it (virtfs)"),
+    ] {
+        let refused = check_nine_p(&facts).unwrap_err();
+        assert_eq!(refused.code(), Code::PreCreate);
+        assert!(refused.to_string().contains(why) && refused.hints()[0].contains("--share-type"), "{refused:?}");
+        let mut wish = Wish::on(facts);
+        assert!(wish.plan().unwrap().warnings.iter().all(|warning| !warning.contains("9p")));
+        wish.folders = vec![share("/src", false)];
+        let plan = wish.plan().unwrap();
+        assert!(value(&plan, "-fsdev").is_empty() && plan.folders.is_empty());
+        assert!(plan.warnings.iter().any(|warning| warning.contains(why)), "{:?}", plan.warnings);
+    }
+}
+
+#[test]
+fn more_folders_than_the_bus_has_places_go_by_sftp() {
+    let mut wish = Wish::on(facts(&json!({})));
+    wish.folders = (0..18).map(|number| share(&format!("/{number}"), false)).collect();
+    let plan = wish.plan().unwrap();
+    assert_eq!((value(&plan, "-fsdev").len(), plan.folders.len()), (16, 16));
+    assert_eq!(plan.warnings, ["9p carries the first 16 folders of the machine, SFTP the other 2"]);
+    wish.folders.truncate(16);
+    assert!(wish.plan().unwrap().warnings.is_empty());
 }
 
 mod any_path {

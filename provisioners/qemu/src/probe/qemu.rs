@@ -100,6 +100,7 @@ fn is_good(version: Version, guest: Arch, host: &HostFacts) -> bool {
         accelerators: BTreeSet::new(),
         user_network: true,
         sandbox: false,
+        nine_p: false,
         firmware: None,
     });
     let bad = [Accelerator::Tcg, known_bad::hypervisor_of(host.os)].into_iter().any(|accelerator| {
@@ -133,17 +134,20 @@ fn look_closer(
     guest: Arch,
     os: HostOs,
 ) -> Result<QemuFacts> {
-    // The questions are independent: three processes at once take hardly longer than one.
-    let (accelerators, networks, sandbox) = std::thread::scope(|scope| {
+    // The questions are independent: four processes at once take hardly longer than one.
+    let (accelerators, networks, sandbox, nine_p) = std::thread::scope(|scope| {
         let accelerators = scope.spawn(|| ask(&program, &["-accel", "help"]));
         // Any machine will do; arm64 has none by default and some versions insist on one.
         let networks = scope.spawn(|| ask(&program, &["-machine", "none", "-netdev", "help"]));
+        // The device is there where the server is (CONFIG_VIRTFS); a build without fails to find it, one with tells its properties.
+        let nine_p = scope.spawn(|| ask(&program, &["-machine", "none", "-device", "virtio-9p-pci,help"]));
         // A build without libseccomp does not know the option.
         let sandbox =
             os == HostOs::Linux && ask(&program, &["-sandbox", "on", "--version"]).is_ok_and(|answer| answer.success);
         let failed = || Error::other("a question to QEMU failed");
         let accelerators = accelerators.join().unwrap_or_else(|_| Err(failed()));
-        (accelerators, networks.join().unwrap_or_else(|_| Err(failed())), sandbox)
+        let nine_p = nine_p.join().is_ok_and(|answer| answer.is_ok_and(|answer| answer.text.contains("mount_tag")));
+        (accelerators, networks.join().unwrap_or_else(|_| Err(failed())), sandbox, nine_p)
     });
     let accelerators = accelerators?.text.lines().filter_map(|line| line.trim().parse().ok()).collect();
     let user_network = networks?.text.lines().any(|line| line.trim() == "user");
@@ -157,6 +161,7 @@ fn look_closer(
         accelerators,
         user_network,
         sandbox,
+        nine_p,
         program,
     })
 }

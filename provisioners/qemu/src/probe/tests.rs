@@ -29,6 +29,7 @@ case "$*" in
   --version) echo "QEMU emulator version {version} (Fake {version}-1)"; echo "Copyright (c) 2003-2025";;
   *--version) echo "qemu: -sandbox on: There is no option group 'sandbox'" >&2; exit 1;;
   *accel*) printf 'Accelerators supported in QEMU binary:\ntcg\nkvm\nxen\n';;
+  *virtio-9p-pci,help) printf 'virtio-9p-pci options:\n  mount_tag=<str>\n';;
   *netdev*) printf 'Available netdev backend types:\nsocket\nuser\n' >&2;;
   *) exit 2;;
 esac"#
@@ -57,6 +58,7 @@ fn a_qemu_that_the_user_named_is_asked_for_everything_that_a_plan_needs() {
     assert_eq!(qemu.accelerators.iter().copied().collect::<Vec<_>>(), [Accelerator::Kvm, Accelerator::Tcg]);
     assert!(qemu.user_network, "it is printed on standard error by some versions");
     assert!(!qemu.sandbox);
+    assert!(qemu.nine_p);
     assert_eq!(qemu.img, program.with_file_name("qemu-img"));
     assert_eq!(qemu.fingerprint, fingerprint(&program).unwrap());
     let kept = serde_json::to_string(&qemu).unwrap();

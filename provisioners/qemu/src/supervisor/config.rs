@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use machine_core::Result;
+use machine_core::{Result, SharedFolder};
 use machine_images::Image;
 
 use super::companion::Companion;
@@ -49,6 +49,8 @@ pub struct SuperviseConfig {
     pub accelerator: AcceleratorChoice,
     /// The user's own arguments for QEMU.
     pub extra_arguments: Vec<String>,
+    /// Folders of this computer that 9p carries from the next start on.
+    pub folders: Vec<SharedFolder>,
     /// The ports of the last run, taken again when they are free.
     pub ports: Option<Ports>,
     /// Where QEMU is looked for.
@@ -63,6 +65,13 @@ pub struct SuperviseConfig {
     pub companion: Option<Arc<dyn Companion>>,
     /// Only looks after a QEMU that runs already: where there is none, nothing is started.
     pub adopt_only: bool,
+}
+
+impl SuperviseConfig {
+    /// The folders that QEMU can open: it does not start with one that it cannot. SFTP waits for the others.
+    pub(super) fn folders_that_are_there(&self) -> Vec<SharedFolder> {
+        self.folders.iter().filter(|share| std::fs::read_dir(&share.folder).is_ok()).cloned().collect()
+    }
 }
 
 impl fmt::Debug for SuperviseConfig {

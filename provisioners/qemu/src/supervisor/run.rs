@@ -136,6 +136,8 @@ impl<'a> Supervisor<'a> {
             .context(|| "cannot look for QEMU".into())??;
         let config = self.config;
         let paths = config.files.for_qemu();
+        // A state was saved without 9p, and is gone on from without.
+        let folders = if chances.suspended.is_some() { Vec::new() } else { config.folders_that_are_there() };
         let base = PlanInput {
             facts: &facts,
             machine: &config.machine,
@@ -147,6 +149,7 @@ impl<'a> Supervisor<'a> {
             accelerator: config.accelerator,
             verdicts: &NO_VERDICTS,
             extra_arguments: &config.extra_arguments,
+            folders: &folders,
         };
         let planned = |accelerator, verdicts: &Verdicts| plan_of(&PlanInput { accelerator, verdicts, ..base });
         let direct_boot = matches!(image.boot, Boot::Direct { .. });
@@ -299,6 +302,7 @@ impl<'a> Supervisor<'a> {
             cpu_model: plan.map(|plan| plan.cpu_model.clone()),
             awaits_identity: false,
             state_key: None,
+            folders: plan.map(|plan| plan.folders.clone()).unwrap_or_default(),
             channel: false,
             warnings: plan.map(|plan| plan.warnings.clone()).unwrap_or_default(),
             qmp_socket: self.config.files.qmp_socket(),

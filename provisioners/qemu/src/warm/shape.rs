@@ -47,6 +47,9 @@ impl Shape {
         if !input.extra_arguments.is_empty() {
             return Err("it has QEMU arguments of its own".to_owned());
         }
+        if !input.folders.is_empty() {
+            return Err("9p carries its folders, and QEMU saves no guest that has them mounted".to_owned());
+        }
         if disk_mib < TEMPLATE_DISK_MIB {
             return Err(format!("its disk is smaller than {TEMPLATE_DISK_MIB} MiB"));
         }

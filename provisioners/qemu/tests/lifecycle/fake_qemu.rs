@@ -60,6 +60,7 @@ pub fn install(folder: &Path) -> PathBuf {
             "#!/bin/sh\ncase \"$*\" in\n\
              *--version) echo 'QEMU emulator version 10.0.2 (fake)';;\n\
              '-accel help') printf 'Accelerators supported in QEMU binary:\\nkvm\\ntcg\\n';;\n\
+             *virtio-9p-pci,help) printf 'virtio-9p-pci options:\\n  mount_tag=<str>\\n';;\n\
              *'-netdev help') printf 'Available netdev backend types:\\nuser\\n';;\n\
              *) exec '{}' --exact --ignored --nocapture -q -- the_fake_qemu \"$@\";;\nesac\n",
             me.display()

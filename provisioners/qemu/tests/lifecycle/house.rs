@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use machine_core::{
     Checkpoint, Driver, Endpoints, EngineSpec, EventKind, MachineName, MachineRecord, MachineRef, MachineSpec,
-    Observation, Phase, RECORD_SCHEMA, Reporter, Result, Work,
+    Observation, Phase, RECORD_SCHEMA, Reporter, Result, ShareType, SharedFolder, Work,
 };
 use machine_images::{Arch, Boot, Image, SeedKind};
 use machine_qemu::{
@@ -67,6 +67,7 @@ impl House {
                 tls_san: Vec::new(),
                 publish: Default::default(),
                 shares: Vec::new(),
+                share_type: Default::default(),
                 engine: EngineSpec::default(),
                 options,
             },
@@ -90,6 +91,14 @@ impl House {
     /// The same machine under a QEMU of another kind.
     pub fn change(&mut self, behaviour: &Behaviour) {
         self.driver = driver(self.root.path(), behaviour);
+    }
+
+    /// From the next start on 9p carries these folders.
+    pub fn share_by_nine_p(&self, folders: &[PathBuf]) {
+        let mut record = self.record.lock().unwrap();
+        record.spec.share_type = ShareType::NineP;
+        let share = |folder: &PathBuf| SharedFolder { folder: folder.clone(), guest: "/src".into(), read_only: false };
+        record.spec.shares = folders.iter().map(share).collect();
     }
 
     pub fn record(&self) -> MachineRecord {
@@ -127,6 +136,11 @@ impl House {
     pub async fn kill(&self) -> Result<()> {
         let (record, dir) = (self.record(), self.dir());
         self.driver.kill(self.work(&record, &dir, &self.reporter())).await
+    }
+
+    pub async fn suspend(&self) -> Result<()> {
+        let (record, dir) = (self.record(), self.dir());
+        self.driver.suspend(self.work(&record, &dir, &self.reporter())).await
     }
 
     pub async fn remove(&self) -> Result<()> {

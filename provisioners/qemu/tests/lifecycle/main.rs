@@ -15,6 +15,7 @@ mod adoption;
 mod disks;
 mod ends;
 mod fake_qemu;
+mod folders;
 mod house;
 mod ports;
 mod starts;

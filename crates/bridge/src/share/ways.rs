@@ -1,0 +1,112 @@
+//! The two ways into the guest: how each mounts a folder there, and what is known of it in the guest's list of mounts.
+
+use machine_core::{Carrier, SharedFolder};
+use machine_ssh::quote;
+
+use super::mounts::{PORT, export_name, mangled};
+
+/// What `sshfs` is asked for.
+pub(super) fn sftp_source(share: &SharedFolder) -> String {
+    format!("127.0.0.1:/{}", export_name(share))
+}
+
+/// A mount of that share by `carrier`, as `KIND SOURCE ACCESS`.
+pub(super) fn found(share: &SharedFolder, carrier: Carrier) -> String {
+    match carrier {
+        Carrier::Sftp => format!("fuse.sshfs {} {}", mangled(&sftp_source(share)), access(share)),
+        Carrier::NineP => format!("9p {} {}", share.tag(), access(share)),
+    }
+}
+
+fn access(share: &SharedFolder) -> &'static str {
+    if share.read_only { "ro" } else { "rw" }
+}
+
+/// Mounts by `sshfs` at `$place`, and says so with `$note`.
+pub(super) fn by_sftp(share: &SharedFolder) -> String {
+    format!(
+        r#"command -v sshfs >/dev/null || {{ echo "sshfs is not installed in the machine" >&2; exit 3; }}
+mounted() {{ timeout 60 sshfs -o {options}"$1" {source} "$place"; }}
+{{ mounted ,no_contain_symlinks 2>/dev/null || mounted ''; }} && echo "by sftp $note" && date '+at %s.%N'
+"#,
+        source = quote(&sftp_source(share)),
+        options = sftp_options(share),
+    )
+}
+
+/// Says in `$note` why 9p cannot carry the share now, where it cannot: the machine has the device of a folder that was there when it
+/// was started.
+///
+/// Linux 6.9 to 6.11 is passed over: files there are taken for others (a regression of 6.9-rc1, reverted in 6.12-rc5, be2ca38).
+pub(super) fn why_not_nine_p(share: &SharedFolder) -> String {
+    format!(
+        r#"modprobe -aq 9p 9pnet_virtio 2>/dev/null
+kernel=$(uname -r)
+case $kernel in
+    6.9.* | 6.10.* | 6.11.*) note="9p does not work in the machine's kernel ($kernel)" ;;
+esac
+[ -n "$note" ] || grep -qw 9p /proc/filesystems || note="the machine's kernel ($kernel) has no 9p"
+tags=$(cat /sys/bus/virtio/devices/*/mount_tag 2>/dev/null | tr '\0' '\n')
+case "$note $tags" in
+    " "*{tag}*) ;;
+    " "*) note="9p from the machine's next start" ;;
+esac
+"#,
+        tag = share.tag()
+    )
+}
+
+/// Mounts by 9p at `$place`, says so and ends, unless `$note` says why not; it does when this fails.
+pub(super) fn by_nine_p(share: &SharedFolder) -> String {
+    format!(
+        r#"if [ -z "$note" ]; then
+    if error=$(timeout 60 mount -t 9p -o {options} {tag} "$place" 2>&1); then
+        echo "by 9p"
+        date '+at %s.%N'
+        exit 0
+    fi
+    note="9p: $(printf '%s' "$error" | tr '\n' ' ')"
+fi
+"#,
+        tag = share.tag(),
+        options = nine_p_options(share),
+    )
+}
+
+/// How it is mounted by 9p.
+///
+/// - `cache=none`: what changes on this computer is seen at once. With `loose` and `fscache` files were cut short and old
+///   (lima-vm/lima#5140), and any cache may be behind. It costs writable shared `mmap`, which fails.
+/// - `access=any`: one login for everybody, and files that are made belong to whoever runs QEMU here, even if that is root.
+/// - `msize`: the guest's kernel takes memory in one piece of this size; 128 KiB are to be had after days, too.
+fn nine_p_options(share: &SharedFolder) -> String {
+    format!("{},nosuid,nodev,trans=virtio,version=9p2000.L,msize=131072,cache=none,access=any", access(share))
+}
+
+/// How it is mounted by `sshfs`.
+///
+/// - `allow_other` without `default_permissions`: whoever a container runs as may do what this computer's user may.
+/// - `dcache_timeout=1`: what changes on this computer is seen within a second (`sshfs` would believe its memory for 20).
+/// - `max_read`, `max_write`: the largest that `sshfs` takes.
+/// - `no_contain_symlinks` where `sshfs` knows it (Debian's since CVE-2026-47187): it would refuse to read any link with `..` in it, such
+///   as all of `node_modules/.bin`. The one who has the files is trusted here; who is not follows links inside the machine alone.
+fn sftp_options(share: &SharedFolder) -> String {
+    format!(
+        "{},nosuid,nodev,allow_other,directport={PORT},reconnect,dcache_timeout=1,max_read=65536,max_write=65536",
+        access(share)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_only_is_mounted_so_by_either() {
+        let share = SharedFolder { folder: "/x".into(), guest: "/src".into(), read_only: true };
+        for script in [by_sftp(&share), by_nine_p(&share)] {
+            assert!(script.contains("-o ro,") && !script.contains("-o rw,"), "{script}");
+        }
+        assert!(found(&share, Carrier::Sftp).ends_with(" ro") && found(&share, Carrier::NineP).ends_with(" ro"));
+    }
+}
