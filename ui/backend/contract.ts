@@ -43,6 +43,18 @@ export const contract: Contract = {
     },
     {
       "name": "dev",
+      "verb": "pause"
+    },
+    {
+      "name": "dev",
+      "verb": "resume"
+    },
+    {
+      "name": "dev",
+      "verb": "suspend"
+    },
+    {
+      "name": "dev",
       "verb": "kill"
     },
     {
@@ -203,6 +215,9 @@ export const contract: Contract = {
             "start",
             "stop",
             "restart",
+            "pause",
+            "resume",
+            "suspend",
             "kill",
             "remove"
           ],
@@ -285,6 +300,10 @@ export const contract: Contract = {
       "of": "containers"
     },
     {
+      "machine": "dev",
+      "of": "ports"
+    },
+    {
       "id": "0123456789ab",
       "machine": "dev",
       "of": "container_log"
@@ -345,6 +364,64 @@ export const contract: Contract = {
       ],
       "docker": "docker --context dev",
       "kind": "containers"
+    },
+    {
+      "kind": "ports",
+      "ports": [
+        {
+          "container": "web",
+          "container_port": 80,
+          "port": 80,
+          "protocol": "tcp",
+          "state": {
+            "addresses": [
+              "127.0.0.1:80"
+            ],
+            "state": "open"
+          }
+        },
+        {
+          "container": "web",
+          "container_port": 80,
+          "port": 80,
+          "protocol": "tcp",
+          "state": {
+            "state": "opening"
+          }
+        },
+        {
+          "container": "web",
+          "container_port": 80,
+          "port": 80,
+          "protocol": "tcp",
+          "state": {
+            "address": "127.0.0.1:80",
+            "holder": "text",
+            "state": "taken"
+          }
+        },
+        {
+          "container": "web",
+          "container_port": 80,
+          "port": 80,
+          "protocol": "tcp",
+          "state": {
+            "address": "127.0.0.1:80",
+            "holder": null,
+            "state": "taken"
+          }
+        },
+        {
+          "container": "web",
+          "container_port": 80,
+          "port": 80,
+          "protocol": "tcp",
+          "state": {
+            "reason": "text",
+            "state": "refused"
+          }
+        }
+      ]
     },
     {
       "kind": "lines",
