@@ -184,8 +184,10 @@ fn does_without_the_module(scene: &Scene, quoted: &str) {
     let script = "sudo umount -a -t 9p && sudo modprobe -r 9p && sudo rm /lib/modules/*/kernel/fs/9p/9p.ko";
     scene.machine(["ssh", "dev", script]).ok();
     scene.machine(["share", "rm", "dev", "/more"]).ok();
+    until("SFTP to carry it", Duration::from_secs(60), || {
+        let (by, note) = carried(scene, "/docs");
+        (by == "sftp" && note.contains("has no 9p")).then_some(())
+    });
     mounted(scene);
-    let (by, note) = carried(scene, "/docs");
-    assert!(by == "sftp" && note.contains("has no 9p"), "{by}, {note}");
     assert_eq!(inside(scene, quoted, "cat hello").ok().text(), "from here\n");
 }
