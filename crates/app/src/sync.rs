@@ -118,18 +118,13 @@ impl App {
     /// Two runs with the same pair of folders would be in each other's way.
     fn sync_lock(&self, job: &Job) -> Result<crate::store::MachineLock> {
         self.store.try_lock(&format!("_sync-{}", job.pair))?.map_err(|holder| {
-            let what = format!("{} and {}:{} are being copied by {holder}", job.folder.display(), job.machine, job.place);
+            let what =
+                format!("{} and {}:{} are being copied by {holder}", job.folder.display(), job.machine, job.place);
             Error::new(Code::Busy, what).hint("wait for it, or end it")
         })
     }
 
-    fn sync_once(
-        &self,
-        job: &Job,
-        session: &mut Option<Session>,
-        stop: &Stop,
-        reporter: &Reporter,
-    ) -> Result<Report> {
+    fn sync_once(&self, job: &Job, session: &mut Option<Session>, stop: &Stop, reporter: &Reporter) -> Result<Report> {
         let mut connected = match session.take() {
             Some(session) => session,
             None => {
@@ -166,11 +161,14 @@ impl App {
         told: &mut dyn FnMut(&Report),
     ) -> Result<Report> {
         let where_to = format!("{}:{}", job.machine, job.place);
-        reporter.stage("watch", match job.direction {
-            Direction::ToMachine => format!("Watching {}; Ctrl-C ends that", job.folder.display()),
-            Direction::FromMachine => format!("Watching {where_to}; Ctrl-C ends that"),
-            Direction::BothWays => format!("Watching {} and {where_to}; Ctrl-C ends that", job.folder.display()),
-        });
+        reporter.stage(
+            "watch",
+            match job.direction {
+                Direction::ToMachine => format!("Watching {}; Ctrl-C ends that", job.folder.display()),
+                Direction::FromMachine => format!("Watching {where_to}; Ctrl-C ends that"),
+                Direction::BothWays => format!("Watching {} and {where_to}; Ctrl-C ends that", job.folder.display()),
+            },
+        );
         let watch = match job.direction {
             Direction::FromMachine => None,
             Direction::ToMachine | Direction::BothWays => {
@@ -194,7 +192,9 @@ impl App {
                     }
                     last = report;
                 }
-                Err(error) if matches!(error.code(), Code::Usage | Code::HostKey | Code::Interrupted) => return Err(error),
+                Err(error) if matches!(error.code(), Code::Usage | Code::HostKey | Code::Interrupted) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     // Once for each reason.
                     if failure != error.to_string() {
@@ -228,7 +228,7 @@ impl Drop for StopOnDrop {
 fn sides(words: &SyncWords) -> Result<(MachineName, String, PathBuf, Direction)> {
     if words.two_way && words.delete {
         let what = "--delete is for copies one way: --two-way removes on each side what was removed on the other";
-        return Err(Error::new(Code::Usage, what));
+        return Err(Error::new(Code::Usage, what).hint("leave --delete out"));
     }
     if words.watch && words.dry_run {
         return Err(Error::new(Code::Usage, "--dry-run does nothing, and --watch goes on doing it: say one of them"));
@@ -237,7 +237,8 @@ fn sides(words: &SyncWords) -> Result<(MachineName, String, PathBuf, Direction)>
         (None, Some(remote)) => (remote, &words.from, Direction::ToMachine),
         (Some(remote), None) => (remote, &words.to, Direction::FromMachine),
         (Some(_), Some(_)) => {
-            return Err(Error::new(Code::Usage, "both folders are in machines: one must be of this computer"));
+            return Err(Error::new(Code::Usage, "both folders are in machines: one must be of this computer")
+                .hint("copy from the one machine here, and from here to the other"));
         }
         (None, None) => {
             let what = format!("neither {:?} nor {:?} is in a machine", words.from, words.to);
@@ -260,7 +261,8 @@ fn place_of(word: &str) -> Result<Option<(MachineName, String)>> {
         return Ok(None);
     }
     let machine: MachineName = name.parse().map_err(|error: Error| {
-        error.within(format!("{word:?} names a place in a machine")).hint(format!("if it is a folder of this computer: ./{word}"))
+        let of_this = format!("if it is a folder of this computer: ./{word}");
+        error.within(format!("{word:?} names a place in a machine")).hint(of_this)
     })?;
     let place = match place.strip_prefix('~') {
         None => place.to_owned(),
@@ -298,7 +300,9 @@ mod tests {
 
     #[test]
     fn words_that_mean_nothing_are_wrong_usage() {
-        for (from, to) in [("a", "b"), ("a:x", "b:y"), ("Not A Name:x", "b"), ("", "dev:x"), ("a", "dev:~other/x"), (":x", "a")] {
+        for (from, to) in
+            [("a", "b"), ("a:x", "b:y"), ("Not A Name:x", "b"), ("", "dev:x"), ("a", "dev:~other/x"), (":x", "a")]
+        {
             assert_eq!(sides(&words(from, to)).unwrap_err().code(), Code::Usage, "{from} {to}");
         }
         for wrong in [

@@ -108,7 +108,8 @@ impl<'a> Archive<'a> {
             _ => false,
         };
         if !unchanged {
-            self.problems.push(Problem::new(&open.place, "it changed while it was copied; the next run copies it again"));
+            self.problems
+                .push(Problem::new(&open.place, "it changed while it was copied; the next run copies it again"));
         }
         self.sent.push((open.place, open.entry));
         Ok(())

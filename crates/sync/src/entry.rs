@@ -82,7 +82,9 @@ impl Entry {
         };
         match (self, other) {
             (Self::Folder { .. }, Self::Folder { .. }) => modes,
-            (Self::File { size: a, modified: x, .. }, Self::File { size: b, modified: y, .. }) => modes && a == b && x.is(*y),
+            (Self::File { size: a, modified: x, .. }, Self::File { size: b, modified: y, .. }) => {
+                modes && a == b && x.is(*y)
+            }
             (Self::Link { target: one }, Self::Link { target: other }) => one == other,
             _ => false,
         }

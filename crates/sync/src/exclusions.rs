@@ -28,7 +28,9 @@ impl Exclusions {
     /// A pattern that is none.
     pub(crate) fn new(patterns: &[String], with_files: bool) -> Result<Self> {
         let wrong = |pattern: &str, error: ignore::Error| {
-            Error::new(Code::Usage, format!("{pattern:?} is not a pattern")).because(error)
+            Error::new(Code::Usage, format!("{pattern:?} is not a pattern"))
+                .because(error)
+                .hint("patterns are those of .gitignore files, such as `target/` or `*.log`")
         };
         let mut builder = GitignoreBuilder::new("");
         for pattern in patterns {

@@ -27,9 +27,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Listing> {
     while let (Some(record), Some(target)) = (parts.next(), parts.next()) {
         let not_understood = |why: &str| {
             let shown = String::from_utf8_lossy(&record[..record.len().min(200)]);
-            Error::other(format!("the machine's list of files is not understood: {why}: {:?}", shown))
+            Error::other(format!("the machine's list of files is not understood: {why}: {shown:?}")).hint(
+                "nothing was copied; `find` in the machine is not GNU's, or somebody has put another in its place",
+            )
         };
-        let (place, entry) = read_record(record, target).map_err(|why| not_understood(why))?;
+        let (place, entry) = read_record(record, target).map_err(not_understood)?;
         let in_a_folder = place.parent().is_none_or(|parent| listing.tree.get(&parent).is_some_and(Entry::is_folder));
         if !in_a_folder {
             return Err(not_understood("it is in no folder"));

@@ -50,6 +50,7 @@ impl LocalFolder {
             }
             Err(gone) if gone.kind() == io::ErrorKind::NotFound => {
                 Error::new(Code::NotFound, format!("there is no folder {}", path.display()))
+                    .hint("the folder that is copied must be there")
             }
             _ => Error::other(format!("cannot open the folder {}", path.display())).because(error),
         })?;
@@ -430,5 +431,114 @@ impl LocalFolder {
         }
         // What these systems do unless told otherwise.
         cfg!(any(target_os = "macos", windows))
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::trials::{NOW, file, link, place};
+
+    /// A folder, and one outside it.
+    fn folders() -> (tempfile::TempDir, LocalFolder) {
+        let base = tempfile::tempdir().unwrap();
+        for name in ["in", "out"] {
+            fs::create_dir(base.path().join(name)).unwrap();
+        }
+        let folder = LocalFolder::open(&base.path().join("in"), ".machine-sync-test").unwrap();
+        (base, folder)
+    }
+
+    fn sized(size: u64) -> Entry {
+        Entry::File { mode: Some(0o640), size, modified: NOW }
+    }
+
+    #[test]
+    fn nothing_is_written_or_removed_through_a_link_that_leads_out() {
+        let (base, folder) = folders();
+        let out = base.path().join("out");
+        fs::write(out.join("x"), "mine").unwrap();
+        std::os::unix::fs::symlink(&out, base.path().join("in/l")).unwrap();
+        std::os::unix::fs::symlink("../out", base.path().join("in/m")).unwrap();
+        for through in ["l/x", "m/x"] {
+            let there = folder.look(Path::new(through)).ok().flatten();
+            assert_eq!(there, None, "not even seen");
+            let written = folder.write(&place(through), &sized(3), None, &mut &b"abc"[..]).unwrap();
+            assert!(written.is_err());
+            assert!(folder.make(&place(through).marked("new"), &link("y"), None).is_err());
+            assert!(folder.make(&place(through).marked("d"), &Entry::Folder { mode: None }, None).is_err());
+            assert!(folder.remove(&place(through), &file(4)).is_err());
+            assert!(folder.open_file(&place(through)).is_err());
+        }
+        assert_eq!(fs::read_to_string(out.join("x")).unwrap(), "mine");
+        assert_eq!(fs::read_dir(out).unwrap().count(), 1);
+        let scan = folder.scan(&mut Exclusions::new(&[], false).unwrap()).unwrap();
+        assert_eq!(scan.tree.len(), 2, "links are looked at and not followed: {:?}", scan.tree);
+    }
+
+    #[test]
+    fn what_changed_after_it_was_seen_is_neither_replaced_nor_removed() {
+        let (base, folder) = folders();
+        let path = base.path().join("in/x");
+        fs::write(&path, "seen").unwrap();
+        let seen = folder.look(Path::new("x")).unwrap().unwrap();
+        fs::write(&path, "changed").unwrap();
+        assert_eq!(folder.remove(&place("x"), &seen).unwrap_err(), CHANGED);
+        assert_eq!(folder.write(&place("x"), &sized(3), Some(&seen), &mut &b"abc"[..]).unwrap().unwrap_err(), CHANGED);
+        assert_eq!(folder.make(&place("x"), &link("y"), Some(&seen)).unwrap_err(), CHANGED);
+        assert_eq!(folder.write(&place("x"), &sized(3), None, &mut &b"abc"[..]).unwrap().unwrap_err(), CHANGED);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "changed");
+        let now = folder.look(Path::new("x")).unwrap().unwrap();
+        assert_eq!(folder.write(&place("x"), &sized(3), Some(&now), &mut &b"abc"[..]).unwrap().unwrap(), sized(3));
+        assert_eq!(fs::read_dir(base.path().join("in")).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_file_that_comes_in_another_length_or_breaks_off_takes_no_place() {
+        let (base, folder) = folders();
+        assert!(folder.write(&place("x"), &sized(9), None, &mut &b"abc"[..]).unwrap().is_err());
+        struct Breaks;
+        impl Read for Breaks {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::Error::other("broken off"))
+            }
+        }
+        assert!(folder.write(&place("x"), &sized(9), None, &mut Breaks).is_err());
+        assert_eq!(fs::read_dir(base.path().join("in")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_with_something_in_it_is_not_removed_and_a_pipe_is_not_waited_for() {
+        let (base, folder) = folders();
+        fs::create_dir(base.path().join("in/d")).unwrap();
+        fs::write(base.path().join("in/d/left out"), "x").unwrap();
+        folder.remove(&place("d"), &crate::trials::folder()).unwrap();
+        assert!(base.path().join("in/d/left out").exists());
+        rustix::fs::mkfifoat(rustix::fs::CWD, base.path().join("in/pipe"), rustix::fs::Mode::RWXU).unwrap();
+        assert!(folder.open_file(&place("pipe")).is_err());
+        let scan = folder.scan(&mut Exclusions::new(&[], false).unwrap()).unwrap();
+        assert_eq!((scan.tree.len(), scan.special.len()), (2, 1));
+    }
+
+    #[test]
+    fn names_that_differ_in_case_alone_are_known() {
+        let places = ["A/x", "a/x", "a/y", "Ä", "b", "ä"].map(place);
+        let found = collisions(places.iter().chain(&places));
+        let told: std::collections::BTreeSet<String> = found.iter().map(|(place, _)| place.to_string()).collect();
+        assert_eq!(told.into_iter().collect::<Vec<_>>(), ["a/x", "ä"]);
+    }
+
+    #[test]
+    fn times_before_1970_are_kept() {
+        for nanoseconds in [-1_500_000_000_i64, -1, 0, 1, 1_500_000_000, -2_000_000_000] {
+            let time = Time {
+                seconds: nanoseconds.div_euclid(1_000_000_000),
+                nanoseconds: u32::try_from(nanoseconds.rem_euclid(1_000_000_000)).unwrap(),
+            };
+            assert_eq!(time_of(system_time(time).unwrap()), time, "{nanoseconds}");
+        }
     }
 }

@@ -251,7 +251,8 @@ mod tests {
 
     #[test]
     fn files_of_the_same_content_are_no_conflict_and_are_not_copied() {
-        let at = |seconds| Entry::File { mode: None, size: 1, modified: crate::entry::Time { seconds, nanoseconds: 1 } };
+        let at =
+            |seconds| Entry::File { mode: None, size: 1, modified: crate::entry::Time { seconds, nanoseconds: 1 } };
         let (host, machine) = (tree([("a", at(1))]), tree([("a", at(2))]));
         let (base, alike) = (Base::new(), BTreeSet::new());
         let merge = Merge { host: &host, machine: &machine, base: &base, alike: &alike, mark: "M" };
@@ -290,7 +291,8 @@ mod tests {
     /// What a side has made of `before`: kept some of it, and added some of its own.
     fn some_change(before: &Tree, other: Tree, keep: u64) -> Tree {
         let kept = |number: usize| keep >> (number % 64) & 1 == 1;
-        let mut tree: Tree = before.clone().into_iter().enumerate().filter(|(n, _)| kept(*n)).map(|(_, it)| it).collect();
+        let mut tree: Tree =
+            before.clone().into_iter().enumerate().filter(|(n, _)| kept(*n)).map(|(_, it)| it).collect();
         tree.extend(other);
         let whole = tree.clone();
         let sound = |place: &Place| place.ancestors().all(|above| whole.get(&above).is_some_and(Entry::is_folder));

@@ -46,6 +46,7 @@ pub(crate) fn write(path: &Path, pairs: Base) -> Result<()> {
     if let Some(folder) = path.parent() {
         machine_files::make_private_folder(folder)?;
     }
-    let text = serde_json::to_vec(&Past { schema: SCHEMA, pairs }).context(|| "cannot write down what was copied".into())?;
+    let text =
+        serde_json::to_vec(&Past { schema: SCHEMA, pairs }).context(|| "cannot write down what was copied".into())?;
     machine_files::write_whole(path, &text, machine_files::PRIVATE)
 }

@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn what_leads_out_or_nowhere_is_no_place() {
-        for bad in [&b""[..], b"/", b"/etc", b"a/", b"a//b", b".", b"..", b"a/../b", b"../a", b"a/..", b"./a", b"a\0b"] {
+        for bad in [&b""[..], b"/", b"/etc", b"a/", b"a//b", b".", b"..", b"a/../b", b"../a", b"a/..", b"./a", b"a\0b"]
+        {
             assert!(Place::new(bad).is_err(), "{bad:?}");
         }
         for good in [&b"a"[..], b"...", b"a/b", b" ", b"-rf", b"\xff\n", b"a/..b"] {
@@ -231,9 +232,12 @@ mod tests {
 
     #[test]
     fn a_mark_stands_before_the_ending_of_a_name() {
-        for (place, marked) in
-            [("notes.txt", "notes.M.txt"), ("a.b/file", "a.b/file.M"), ("a/.bashrc", "a/.bashrc.M"), ("x.tar.gz", "x.tar.M.gz")]
-        {
+        for (place, marked) in [
+            ("notes.txt", "notes.M.txt"),
+            ("a.b/file", "a.b/file.M"),
+            ("a/.bashrc", "a/.bashrc.M"),
+            ("x.tar.gz", "x.tar.M.gz"),
+        ] {
             assert_eq!(Place::new(place).unwrap().marked("M").to_string(), marked);
         }
     }

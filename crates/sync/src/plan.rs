@@ -100,7 +100,8 @@ fn with_mode_of(entry: &Entry, there: Option<&Entry>) -> Entry {
 /// What one folder becomes when another is copied over it. `delete`: what the source lacks is removed. Also returns what cannot be
 /// copied, as it would take the place of a folder that has something in it.
 pub(crate) fn copied_over(source: &Tree, target: &Tree, from: Side, delete: bool) -> (Outcome, Vec<Place>) {
-    let mut outcome: Outcome = source.iter().map(|(place, entry)| (place.clone(), wanted(place, entry, from))).collect();
+    let mut outcome: Outcome =
+        source.iter().map(|(place, entry)| (place.clone(), wanted(place, entry, from))).collect();
     if delete {
         return (outcome, Vec::new());
     }

@@ -45,7 +45,9 @@ pub(crate) struct Found {
 impl Remote<'_> {
     fn script(&self, body: &str) -> String {
         let place = if self.said.is_empty() { "." } else { self.said };
-        let script = format!("export LC_ALL=C; unset CDPATH; place={}; own={}\n{body}", quote(place), quote(self.own));
+        // sshd begins in the home folder, unless the administrator has it do something else first.
+        let begin = "export LC_ALL=C; unset CDPATH; cd -P 2>/dev/null; home=$PWD";
+        let script = format!("{begin}; place={}; own={}\n{body}", quote(place), quote(self.own));
         format!("exec sh -c {}", quote(&script))
     }
 
@@ -70,7 +72,7 @@ impl Remote<'_> {
         let body = format!(
             "[ -d \"$place\" ] || {{ [ -e \"$place\" ] || [ -L \"$place\" ] || exit {ABSENT}; exit {NOT_A_FOLDER}; }}\n\
              cd -P -- \"$place\" || exit 1\n\
-             printf '%s\\0%s\\0' \"$PWD\" \"$HOME\"\n\
+             printf '%s\\0%s\\0' \"$PWD\" \"$home\"\n\
              exec find . -ignore_readdir_race -mindepth 1 -name '{OWN}*' -prune -o -printf '{FORMAT}'"
         );
         let output = self.run(&body, &mut io::empty())?;
@@ -154,7 +156,12 @@ impl Remote<'_> {
             Ok(())
         };
         let status = if self.compress {
-            self.session.exec_streaming(&command, &mut GzEncoder::new(archive, Compression::fast()), COPY_LIMIT, &mut sink)
+            self.session.exec_streaming(
+                &command,
+                &mut GzEncoder::new(archive, Compression::fast()),
+                COPY_LIMIT,
+                &mut sink,
+            )
         } else {
             self.session.exec_streaming(&command, archive, COPY_LIMIT, &mut sink)
         };
@@ -235,9 +242,13 @@ impl Remote<'_> {
         Err(if said.contains("No space left on device") || said.contains("Disk quota exceeded") {
             error.hint("the machine's disk is full: free some space there")
         } else if said.contains("not found") || said.contains("unrecognized") || said.contains("unknown predicate") {
-            error.hint("`sync` needs GNU find, tar, cp and xargs in the machine: install findutils, tar and coreutils there")
+            error.hint(
+                "`sync` needs GNU find, tar, cp and xargs in the machine: install findutils, tar and coreutils there",
+            )
         } else if said.contains("Permission denied") {
-            error.hint("it is done as the machine's login user; name a folder of that user, or give it this one with chown")
+            error.hint(
+                "it is done as the machine's login user; name a folder of that user, or give it this one with chown",
+            )
         } else {
             error
         })

@@ -67,14 +67,8 @@ pub struct Request<'a> {
 pub fn run(session: &mut Session, request: &Request<'_>, stop: &Stop, reporter: &Reporter) -> Result<Report> {
     let begun = Instant::now();
     let own = format!("{OWN}{}", request.pair);
-    let mut remote = Remote {
-        session,
-        machine: request.machine,
-        said: request.place,
-        own: &own,
-        compress: request.compress,
-        stop,
-    };
+    let mut remote =
+        Remote { session, machine: request.machine, said: request.place, own: &own, compress: request.compress, stop };
     reporter.stage("compare", "Comparing both folders");
     let mut exclusions = Exclusions::new(request.exclude, request.gitignore)?;
     let (folder, mut scan) = look_here(request, &own, &mut exclusions)?;
@@ -160,10 +154,14 @@ fn check_places(request: &Request<'_>, found: &Found) -> Result<()> {
         Direction::BothWays => true,
     };
     if removes && Path::new(home).starts_with(real) {
-        let what = if real == "/" { "the whole machine" } else { "the login user's home, with the key that lets you in" };
+        let what =
+            if real == "/" { "the whole machine" } else { "the login user's home, with the key that lets you in" };
         let shown = real.escape_debug();
-        return Err(Error::new(Code::Usage, format!("{machine}:{place} is {shown}, {what}: nothing is removed from there"))
-            .hint(format!("name a folder in it: {machine}:NAME")));
+        return Err(Error::new(
+            Code::Usage,
+            format!("{machine}:{place} is {shown}, {what}: nothing is removed from there"),
+        )
+        .hint(format!("name a folder in it: {machine}:NAME")));
     }
     Ok(())
 }
@@ -274,7 +272,12 @@ fn alike(folder: &LocalFolder, remote: &mut Remote<'_>, places: &[Place]) -> Res
     }
     let theirs = remote.digests(places)?;
     let same = |place: &Place, theirs: Option<String>| theirs.is_some() && digest(folder, place) == theirs;
-    Ok(places.iter().zip(theirs).filter(|(place, theirs)| same(place, theirs.clone())).map(|(place, _)| place.clone()).collect())
+    Ok(places
+        .iter()
+        .zip(theirs)
+        .filter(|(place, theirs)| same(place, theirs.clone()))
+        .map(|(place, _)| place.clone())
+        .collect())
 }
 
 fn digest(folder: &LocalFolder, place: &Place) -> Option<String> {
@@ -308,4 +311,3 @@ fn tell(here: &Errands, there: &Errands, report: &mut Report) {
         if copy == Action::Send { report.sent = copied } else { report.received = copied }
     }
 }
-

@@ -191,7 +191,8 @@ impl Transfer<'_> {
                     done.machine.insert(place, entry);
                 }
             }
-            let unsent = |place: &&Place| !done.machine.get(*place).is_some_and(|there| same_kind(there, wanted.get(*place)));
+            let unsent =
+                |place: &&Place| !done.machine.get(*place).is_some_and(|there| same_kind(there, wanted.get(*place)));
             let unsent: Vec<Place> = batch.iter().map(|(place, _)| place).filter(unsent).cloned().collect();
             done.failed.extend(unsent);
         }

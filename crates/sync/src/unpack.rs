@@ -45,7 +45,9 @@ pub(crate) fn unpack(archive: impl Read, arrival: &mut dyn Arrival) -> Result<Un
     match result {
         Ok(_) => Ok(Unpacked::Whole),
         Err(_) if archive.ended => Ok(Unpacked::CutShort),
-        Err(error) => Err(Error::other("what the machine sends is not what it was asked for").because(error)),
+        Err(error) => Err(Error::other("what the machine sends is not what it was asked for").because(error).hint(
+            "the rest was not taken; `tar` in the machine is not GNU's, or somebody has put another in its place",
+        )),
     }
 }
 

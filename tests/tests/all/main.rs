@@ -19,6 +19,7 @@ mod paused;
 mod ports;
 mod shells;
 mod sockets;
+mod sync;
 mod upgrade;
 mod vm_crash;
 mod vm_kill;
