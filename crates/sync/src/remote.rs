@@ -142,9 +142,10 @@ impl Remote<'_> {
     /// breaks off changes nothing.
     pub(crate) fn send(&mut self, archive: &mut Archive<'_>) -> Result<()> {
         let unpack = if self.compress { "gzip -dc | tar -x" } else { "tar -x" };
-        // In place by links where the file system has them, without a second copy.
+        // A folder of this run alone: the end of an earlier one, whose connection was lost, must not take it away. In place by links
+        // where the file system has them, without a second copy.
         let body = format!(
-            "set -e; cd -P -- \"$place\"; rm -rf -- \"$own\"; mkdir -m 700 -- \"$own\"; trap 'rm -rf -- \"$own\"' EXIT\n\
+            "set -e; cd -P -- \"$place\"; rm -rf -- \"$own\"-*; own=$own-$$; mkdir -m 700 -- \"$own\"; trap 'rm -rf -- \"$own\"' EXIT\n\
              {unpack} -p --no-same-owner -C \"$own\" -f -\n\
              place_by() {{ find \"$own\" -mindepth 1 -maxdepth 1 -exec cp -dR --remove-destination \"$@\" -t . -- {{}} +; }}\n\
              place_by -l --preserve=mode 2>/dev/null || place_by --preserve=mode,timestamps"

@@ -348,7 +348,7 @@ fn a_run_that_is_killed_leaves_nothing_half_done_and_the_next_one_completes_it()
 fn a_connection_that_is_cut_and_a_machine_that_cannot_write_are_told() {
     let two = Two::new();
     write(&two.here("file"), "text");
-    two.host.play_program("tar", ": >/play/at-it; while :; do busybox sleep 1; done");
+    two.host.play_program("tar", ": >/play/at-it; busybox sleep 60; exit 1");
     let run = two.start("sync here host:/srv/there");
     until("the copy to begin", SOON, || two.host.root("play/at-it").exists().then_some(()));
     two.host.cut_connections();
