@@ -15,6 +15,8 @@ use crate::app::App;
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 /// How often changes are looked for where nobody tells of them.
 const LOOK: Duration = Duration::from_secs(3);
+/// How often they are looked for where the system tells of them: it may lose some.
+const SELDOM: Duration = Duration::from_secs(300);
 /// The pause after a run that failed.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -207,7 +209,7 @@ impl App {
                 }
             }
             match (&watch, job.direction) {
-                (Some(watch), Direction::ToMachine) => watch.wait(Duration::MAX, stop),
+                (Some(watch), Direction::ToMachine) => watch.wait(SELDOM, stop),
                 (Some(watch), _) => watch.wait(LOOK, stop),
                 (None, _) => rest(LOOK, stop),
             }

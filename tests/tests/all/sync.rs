@@ -452,4 +452,12 @@ fn watching_goes_on_with_each_change_on_both_sides_until_it_is_ended() {
     run.finish().exits(130);
     two.both().ok();
     two.are_alike();
+
+    let run = two.start("sync --watch here host:/srv/other");
+    run.says("Watching ");
+    write(&two.here("fifth"), "5");
+    let other = two.host.root("srv/other/fifth");
+    until("a change to arrive in another folder", SOON, || other.exists().then_some(()));
+    run.signal(Signal::INT);
+    run.finish().exits(130);
 }
