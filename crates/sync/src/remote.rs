@@ -237,7 +237,9 @@ impl Remote<'_> {
         }
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let shown = lines[lines.len().saturating_sub(3)..].join(" | ").escape_debug().to_string();
+        let shown = lines[lines.len().saturating_sub(3)..].join(" | ");
+        // Whatever it is, it must not move the cursor.
+        let shown: String = shown.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
         let why = if shown.is_empty() { output.status.to_string() } else { shown };
         let error = Error::other(format!("{doing} {}: {why}", self.named()));
         Err(if said.contains("No space left on device") || said.contains("Disk quota exceeded") {
