@@ -6,7 +6,7 @@ use machine_core::Result;
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
     chosen, connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, share, ssh, supervise,
-    tunnel, user, version,
+    sync, tunnel, user, version,
 };
 use crate::progress::Manner;
 
@@ -40,6 +40,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Status(one) => list::status(app, one.name.as_deref()),
         Command::Stop(stop) => power::stop(app, &stop, manner),
         Command::Suspend(some) => power::suspend(app, &some.names, manner),
+        Command::Sync(words) => sync::run(app, words, manner),
         Command::Tunnel(one) => tunnel::run(app, &one, manner),
         Command::Upgrade(some) => provision::upgrade(app, &some.names, manner),
         Command::Url(one) => connection::url(app, one.name.as_deref()),

@@ -209,6 +209,29 @@ impl PlayedHost {
         fs::write(self.root("play").join(name), text).unwrap();
     }
 
+    /// Gives it the tools of every distribution in place of busybox's.
+    pub fn has_gnu_tools(&self) {
+        for name in ["cp", "find", "gzip", "mkdir", "mv", "rm", "rmdir", "sha256sum", "tar", "xargs"] {
+            let to = self.root("bin").join(name);
+            let _busybox_may_not_have_it = fs::remove_file(&to);
+            let program = fs::canonicalize(find_program(name)).unwrap();
+            fs::copy(&program, to).unwrap();
+            copy_libraries(&program, &self.path("root"));
+        }
+    }
+
+    /// Plays one of its programs by a script; the real one is `/play/real-NAME`.
+    pub fn play_program(&self, name: &str, text: &str) {
+        let program = self.root("bin").join(name);
+        fs::rename(&program, self.root("play").join(format!("real-{name}"))).unwrap();
+        script(&program, &format!("#!/bin/sh\n{text}\n"));
+    }
+
+    /// Takes that back.
+    pub fn unplay_program(&self, name: &str) {
+        fs::rename(self.root("play").join(format!("real-{name}")), self.root("bin").join(name)).unwrap();
+    }
+
     /// Takes that back.
     pub fn unplay(&self, name: &str) {
         fs::remove_file(self.root("play").join(name)).unwrap();
@@ -336,12 +359,7 @@ fn make_root(root: &Path) {
     let keygen = find_program("ssh-keygen");
     copy(&keygen, "bin/ssh-keygen");
     for program in [&shell, &keygen] {
-        let libraries = Command::new("ldd").arg(program).output().unwrap();
-        for library in
-            String::from_utf8_lossy(&libraries.stdout).split_whitespace().filter(|word| word.starts_with('/'))
-        {
-            copy(&fs::canonicalize(library).unwrap(), library.trim_start_matches('/'));
-        }
+        copy_libraries(program, root);
     }
     let applets = Command::new(&busybox).arg("--list").output().unwrap();
     for applet in String::from_utf8_lossy(&applets.stdout)
@@ -370,6 +388,16 @@ fn make_root(root: &Path) {
         fs::write(root.join(path), text).unwrap();
     }
     fs::set_permissions(root.join("dev/null"), fs::Permissions::from_mode(0o666)).unwrap();
+}
+
+/// What a program is linked with.
+fn copy_libraries(program: &Path, root: &Path) {
+    let libraries = Command::new("ldd").arg(program).output().unwrap();
+    for library in String::from_utf8_lossy(&libraries.stdout).split_whitespace().filter(|word| word.starts_with('/')) {
+        let to = root.join(library.trim_start_matches('/'));
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        fs::copy(fs::canonicalize(library).unwrap(), to).unwrap();
+    }
 }
 
 fn script(path: &Path, text: &str) {

@@ -7,6 +7,7 @@ mod image;
 mod machines;
 mod often;
 mod share;
+mod sync;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use machines::{
     Use, Version,
 };
 pub use share::Share;
+pub use sync::Sync;
 
 use often::Often;
 
@@ -156,6 +158,11 @@ pub enum Command {
     Stop(Stop),
     /// Save machines' memory and turn them off; `start` goes on there
     Suspend(SomeMachines),
+    /// Copy a folder to a machine, from it, or both ways
+    ///
+    /// One of the two is of this computer, the other NAME:PLACE in a machine, where a PLACE that does not begin with / is below the
+    /// login user's home. What is the same already is not copied; a run that was broken off is carried on by the next.
+    Sync(Sync),
     /// Bring the ports of a machine elsewhere here, through SSH
     Tunnel(OneMachine),
     /// Bring the engines of machines to their newest version

@@ -16,6 +16,7 @@ mod several;
 pub mod share;
 pub mod ssh;
 pub mod supervise;
+pub mod sync;
 pub mod tunnel;
 pub mod user;
 pub mod version;

@@ -30,6 +30,7 @@ const COMMANDS: &[&str] = &[
     "status",
     "stop",
     "suspend",
+    "sync",
     "tunnel",
     "upgrade",
     "url",

@@ -20,6 +20,7 @@ mod ports;
 mod set;
 mod shells;
 mod sockets;
+mod sync;
 mod upgrade;
 mod vm_crash;
 mod vm_kill;

@@ -30,6 +30,23 @@ pub fn mounted(scene: &Scene) {
     });
 }
 
+/// `sync`, with the tools of our own image.
+fn is_copied_where_that_is_too_slow(scene: &Scene) {
+    let tree = scene.path("tree");
+    fs::create_dir_all(tree.join("d")).unwrap();
+    (0..300).for_each(|n| fs::write(tree.join(format!("d/file {n}")), format!("{n}\n")).unwrap());
+    fs::write(tree.join("large"), "0123456789abcdef".repeat(300_000)).unwrap();
+    symlink("d/file 1", tree.join("link")).unwrap();
+    let sync = || scene.command(["sync", "--two-way", "tree", "dev:work/tree"]).limit(BOOT).run();
+    sync().ok().says("303 sent (4.6 MiB)");
+    sync().ok().says("nothing to copy");
+    scene.run("ssh dev -- cd work/tree && test -f large -a -L link && echo more >d/new && echo changed >'d/file 7' && rm large").ok();
+    sync().ok().says("2 received").says("1 removed here");
+    assert_eq!(fs::read_to_string(tree.join("d/new")).unwrap(), "more\n");
+    assert_eq!(fs::read_to_string(tree.join("d/file 7")).unwrap(), "changed\n");
+    sync().ok().says("nothing to copy");
+}
+
 #[test]
 fn vm_containers_work_in_folders_of_this_computer() {
     let scene = Scene::real();
@@ -56,6 +73,7 @@ fn vm_containers_work_in_folders_of_this_computer() {
     assert!(scene.run("share ls dev").ok().text().contains("/docs"));
     assert_eq!((listed["folders"][0]["by"].as_str(), listed["folders"][0]["note"].as_str()), (Some("sftp"), None));
 
+    is_copied_where_that_is_too_slow(&scene);
     works_like_a_folder(&scene, &project, &quoted);
     keeps_out_what_is_not_shared(&scene, &project, &quoted, &read_only);
     pretends_owners_for_databases(&scene, &project, &quoted);
