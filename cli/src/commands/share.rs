@@ -42,7 +42,7 @@ pub fn run(app: &App, command: Share, manner: Manner) -> Result<i32> {
 
 fn show(shares: &Shares, format: Format) {
     if format == Format::Json {
-        let row = |(share, state): &(SharedFolder, Option<ShareState>)| json!({ "folder": share.folder, "guest": share.guest, "read_only": share.read_only, "state": state });
+        let row = |(share, state): &(SharedFolder, Option<ShareState>)| json!({ "folder": share.folder, "guest": share.guest, "read_only": share.read_only, "events": share.events, "state": state });
         let folders: Vec<_> = shares.folders.iter().map(row).collect();
         print_json(&json!({ "folders": folders, "warnings": shares.warnings }));
         return;
@@ -54,7 +54,11 @@ fn show(shares: &Shares, format: Format) {
             Some(ShareState::Mounted) => "mounted".to_owned(),
             Some(ShareState::Waiting { reason }) => format!("not yet: {reason}"),
         };
-        let access = if share.read_only { "read" } else { "read, write" };
+        let access = match (share.read_only, share.events) {
+            (true, _) => "read",
+            (false, false) => "read, write",
+            (false, true) => "read, write, events",
+        };
         vec![share.folder.display().to_string(), share.guest.clone(), access.to_owned(), state]
     };
     let rows: Vec<_> = shares.folders.iter().map(row).collect();

@@ -215,6 +215,7 @@ impl App {
         }
         self.check_engine(&spec, &request.driver)?;
         driver.preflight(&mut spec, reporter).await?;
+        self.warn_of_shares(&spec.shares, reporter);
 
         reporter.stage("identity", "Making keys and certificates");
         let record = Mutex::new(MachineRecord {

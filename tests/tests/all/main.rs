@@ -21,6 +21,7 @@ mod shells;
 mod sockets;
 mod upgrade;
 mod vm_crash;
+mod vm_events;
 mod vm_kill;
 mod vm_life;
 mod vm_ports;

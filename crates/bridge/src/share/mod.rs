@@ -2,12 +2,14 @@
 
 mod connection;
 mod early;
+mod events;
 mod mounts;
 mod row;
 mod sftp;
 mod shares;
 mod unshared;
 
+pub(crate) use events::FileEvents;
 pub use row::{ShareRow, ShareState};
 pub(crate) use shares::{Rows, Shares};
 pub(crate) use unshared::Unshared;
