@@ -141,7 +141,7 @@ impl FileEvents {
         if changes.is_empty() && !lost && due.is_empty() {
             return Ok(false);
         }
-        let (heard, taken_back) = (Arc::clone(&self.heard), changes.clone());
+        let (heard, kept) = (Arc::clone(&self.heard), changes.clone());
         let look = tokio::task::spawn_blocking(move || {
             let shares = heard.shares();
             let folders = if lost { heard.folders() } else { Vec::new() };
@@ -153,10 +153,11 @@ impl FileEvents {
             let _ = self.events.send(("file events dropped".into(), serde_json::json!({ "told": "folders" })));
             news.changed.extend(folders.changed);
         }
-        news.changed.extend(due);
+        news.changed.extend(due.iter().cloned());
         let told = self.tell(guest, tunnel, &news).await;
         if told.is_err() {
-            self.heard.put_back(&taken_back, lost);
+            self.heard.put_back(&kept, lost);
+            again.add(due);
         }
         again.add(news.poorer);
         told.map(|()| true)
@@ -196,9 +197,9 @@ struct Again {
 
 impl Again {
     /// From the last that was added.
-    fn add(&mut self, folders: Vec<Vec<u8>>) {
-        if !folders.is_empty() {
-            self.folders.extend(folders);
+    fn add(&mut self, folders: impl IntoIterator<Item = Vec<u8>>) {
+        for folder in folders {
+            self.folders.insert(folder);
             self.when = Some(Instant::now() + FORGOTTEN);
         }
     }

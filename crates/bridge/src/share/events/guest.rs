@@ -1,5 +1,6 @@
 //! The shell in the guest that raises events there: one for as long as the connection lasts, and one process for each batch.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use machine_core::{Code, Error, Result};
@@ -69,15 +70,26 @@ impl Guest {
     }
 }
 
-/// The line for some paths. What is gone has to leave before its folder is told of.
+/// The line for some paths: one process for what is gone, one for the rest. What is gone has to leave before its folder is told of.
 fn signs(changed: &[Vec<u8>], gone: &[Gone], batch: u64) -> Vec<u8> {
+    // Into one folder each name goes once.
+    let mut named = BTreeMap::new();
+    let mut moves: BTreeMap<(&str, usize), Vec<&[u8]>> = BTreeMap::new();
+    for gone in gone {
+        let name = (gone.share.as_str(), gone.place.file_name());
+        let before = named.entry(name).or_insert(0);
+        moves.entry((gone.share.as_str(), *before)).or_default().push(&gone.path);
+        *before += 1;
+    }
     let mut line = Vec::new();
-    for (number, gone) in gone.iter().enumerate() {
-        line.extend_from_slice(b"mv -f ");
-        quote(&mut line, &gone.path);
+    for ((share, number), paths) in moves {
+        line.extend_from_slice(b"mv -f");
+        for path in paths {
+            line.push(b' ');
+            quote(&mut line, path);
+        }
         line.push(b' ');
-        let to = format!("{}/{AWAY}/{batch}.{number}", gone.share);
-        quote(&mut line, to.as_bytes());
+        quote(&mut line, format!("{share}/{AWAY}/{batch}.{number}/").as_bytes());
         line.extend_from_slice(QUIETLY);
     }
     if !changed.is_empty() {
@@ -118,10 +130,17 @@ mod tests {
     fn any_name_is_one_word_of_the_line() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Arc::new(Folder::open(dir.path(), Access::ReadWrite).unwrap());
-        let gone = Gone { path: b"/s/-x".to_vec(), share: "/s".into(), folder, place: Path::new("-x").into() };
-        let line = signs(&[b"/s/it's; $(reboot)\n\xff".to_vec(), b"/s/b".to_vec()], &[gone], 7);
+        let gone = |place: &str| Gone {
+            path: format!("/s/{place}").into_bytes(),
+            share: "/s".into(),
+            folder: Arc::clone(&folder),
+            place: Path::new(place).into(),
+        };
+        let changed = [b"/s/it's; $(reboot)\n\xff".to_vec(), b"/s/b".to_vec()];
+        let line = signs(&changed, &[gone("-x"), gone("d/y"), gone("d/-x")], 7);
         let expected = [
-            &b"mv -f '/s/-x' '/s/.machine-signs/7.0' </dev/null >/dev/null 2>&1; "[..],
+            &b"mv -f '/s/-x' '/s/d/y' '/s/.machine-signs/7.0/' </dev/null >/dev/null 2>&1; "[..],
+            b"mv -f '/s/d/-x' '/s/.machine-signs/7.1/' </dev/null >/dev/null 2>&1; ",
             b"touch -cmhd @86486513 '/s/it'\\''s; $(reboot)\n\xff' '/s/b' </dev/null >/dev/null 2>&1; ",
         ];
         assert_eq!(line, expected.concat());

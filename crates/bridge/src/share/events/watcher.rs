@@ -107,6 +107,9 @@ impl Heard {
 
 impl State {
     fn note(&mut self, path: &Path, change: Change) {
+        if change == Change::Entry && self.watched.iter().any(|watched| watched.watch().0 == path) {
+            self.went.insert(path.to_owned());
+        }
         if !self.watched.iter().any(|watched| watched.holds(path)) {
             return;
         }
@@ -114,9 +117,6 @@ impl State {
             |told: &Told| path.strip_prefix(&told.root).is_ok_and(|place| told.folder.is_change_of_guest(place));
         if self.shares.iter().any(is_of_guest) {
             return;
-        }
-        if change == Change::Entry && self.watched.iter().any(|watched| watched.watch().0 == path) {
-            self.went.insert(path.to_owned());
         }
         self.changes.note(path, change);
     }

@@ -19,7 +19,7 @@ use super::wire::Attributes;
 /// The modification time that means a sign: a second of 1972 that nothing has by chance.
 pub const SIGN: u32 = 86_486_513;
 
-/// What is moved into this folder, which is there for nobody else, is gone here.
+/// What is moved into a folder in this folder, which are there for nobody else, is gone here.
 pub const AWAY: &str = ".machine-signs";
 
 /// How long what the guest itself changed is no news to it.
@@ -59,7 +59,8 @@ impl Signs {
         if !self.wanted {
             return None;
         }
-        let mode = if place == Path::new(AWAY) {
+        let away = Path::new(AWAY);
+        let mode = if place == away || place.parent() == Some(away) {
             0o040_700
         } else if lock(&self.gone).contains(place) {
             0o100_600

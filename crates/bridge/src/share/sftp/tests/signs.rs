@@ -40,11 +40,14 @@ fn a_sign_is_answered_as_done_and_leaves_the_times_as_they_are() {
 #[test]
 fn what_is_gone_can_be_moved_away_and_what_is_there_stays() {
     let (dir, mut client) = folder(true);
-    let away = format!("/s/{AWAY}/1.0");
+    let away = format!("/s/{AWAY}/1.0/gone");
     assert_eq!(client.refused(LSTAT, &[text("/s/gone")]), 2);
     client.folder.seems_there(Path::new("gone"));
     assert!(matches!(client.ask(LSTAT, &[text("/s/gone")]), Reply::Attributes { size: 0, mode: 0o100_600, .. }));
-    assert!(matches!(client.ask(LSTAT, &[text(format!("/s/{AWAY}"))]), Reply::Attributes { mode: 0o040_700, .. }));
+    for folder in [AWAY, &format!("{AWAY}/1.0")] {
+        let shown = client.ask(LSTAT, &[text(format!("/s/{folder}"))]);
+        assert!(matches!(shown, Reply::Attributes { mode: 0o040_700, .. }), "{folder}");
+    }
     assert_eq!(client.refused(LSTAT, &[text(&away)]), 2);
     client.done(EXTENDED, &[text("posix-rename@openssh.com"), text("/s/gone"), text(&away)]);
     assert_eq!(client.refused(LSTAT, &[text("/s/gone")]), 2, "it seems to be there no longer");
