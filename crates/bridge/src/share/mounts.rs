@@ -32,7 +32,7 @@ pub(super) fn export_name(share: &SharedFolder) -> String {
 }
 
 /// As the kernel prints paths in `/proc/mounts` (`mangle`, fs/proc_namespace.c).
-fn mangled(path: &str) -> String {
+pub(super) fn mangled(path: &str) -> String {
     let mut mangled = String::new();
     for character in path.chars() {
         match character {

@@ -171,12 +171,13 @@ impl FileEvents {
         for gone in &news.gone {
             gone.folder.seems_there(&gone.place);
         }
+        let places: Vec<String> = self.heard.shares().into_iter().map(|told| told.share.guest).collect();
         let told = async {
             for (number, changed) in news.changed.chunks(BATCH).enumerate() {
-                guest.tell(changed, if number == 0 { &news.gone } else { &[] }).await?;
+                guest.tell(&places, changed, if number == 0 { &news.gone } else { &[] }).await?;
             }
             if news.changed.is_empty() && !news.gone.is_empty() {
-                guest.tell(&[], &news.gone).await?;
+                guest.tell(&places, &[], &news.gone).await?;
             }
             Ok(())
         }
