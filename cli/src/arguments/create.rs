@@ -71,8 +71,9 @@ pub struct Create {
     /// Containers do not reach this computer: no host.docker.internal
     #[arg(long)]
     pub no_host_access: bool,
-    /// A folder of this computer that it sees, under the same path or at PLACE; `:ro` to read only (repeat)
-    #[arg(long = "share", value_name = "DIR[:PLACE][:ro]")]
+    /// A folder of this computer that it sees, under the same path or at PLACE; `:ro` to read only, `:events` to tell watchers
+    /// inside of changes made here (repeat)
+    #[arg(long = "share", value_name = "DIR[:PLACE][:OPTIONS]")]
     pub shares: Vec<String>,
     /// What carries its folders
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ShareBy::Auto)]

@@ -10,8 +10,8 @@ pub enum Share {
     Add {
         /// The machine
         machine: String,
-        /// Each folder, under the same path or at PLACE; `:ro` to read only
-        #[arg(required = true, value_name = "DIR[:PLACE][:ro]")]
+        /// Each folder, under the same path or at PLACE; `:ro` to read only, `:events` to tell watchers inside of changes made here
+        #[arg(required = true, value_name = "DIR[:PLACE][:OPTIONS]")]
         folders: Vec<String>,
     },
     /// List what a machine sees of this computer, and what containers miss

@@ -50,7 +50,7 @@ fn show(shares: &Shares, format: Format) {
     if format == Format::Json {
         let row = |SeenFolder { share, state, carried }: &SeenFolder| {
             json!({
-                "folder": share.folder, "guest": share.guest, "read_only": share.read_only, "state": state,
+                "folder": share.folder, "guest": share.guest, "read_only": share.read_only, "events": share.events, "state": state,
                 "by": carried.as_ref().map(|carried| carried.by), "note": carried.as_ref().and_then(|carried| carried.note.as_ref()),
             })
         };
@@ -67,7 +67,11 @@ fn show(shares: &Shares, format: Format) {
             (Some(ShareState::Mounted), Some(note)) => format!("mounted ({note})"),
             (Some(ShareState::Waiting { reason }), _) => format!("not yet: {reason}"),
         };
-        let access = if share.read_only { "read" } else { "read, write" };
+        let access = match (share.read_only, share.events) {
+            (true, _) => "read",
+            (false, false) => "read, write",
+            (false, true) => "read, write, events",
+        };
         let by = carried.as_ref().map(|carried| carried.by.to_string()).unwrap_or_default();
         vec![share.folder.display().to_string(), share.guest.clone(), access.to_owned(), by, state]
     };

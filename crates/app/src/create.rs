@@ -25,6 +25,7 @@ use crate::app::{App, Journal};
 use crate::certificates::{self, Authority};
 use crate::driver_options::DriverWords;
 use crate::seed;
+use crate::shares::check_events;
 
 /// How long a host may take to show its key.
 const HOST_KEY_LIMIT: Duration = Duration::from_secs(20);
@@ -135,6 +136,7 @@ impl App {
         }
         let ssh_user = said.ssh_user;
         let shares = self.shared_folders(&words.shares, &driver, &ssh_user)?;
+        check_events(&shares, words.share_type)?;
         Ok(CreateRequest {
             name: words.name,
             driver: driver.clone(),
@@ -219,6 +221,7 @@ impl App {
         }
         self.check_engine(&spec, &request.driver)?;
         driver.preflight(&mut spec, reporter).await?;
+        self.warn_of_shares(&spec.shares, reporter);
 
         reporter.stage("identity", "Making keys and certificates");
         let record = Mutex::new(MachineRecord {

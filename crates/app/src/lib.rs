@@ -28,6 +28,7 @@ mod image_use_cases;
 mod launcher;
 mod list;
 mod logs;
+mod open_files;
 mod overview;
 mod power;
 mod provision;

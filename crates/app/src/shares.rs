@@ -124,13 +124,31 @@ impl App {
         }
         let home = self.environment.home.as_ref().and_then(|home| home.canonicalize().ok());
         let holds_home = home.is_some_and(|home| home.starts_with(&real));
-        if (holds_home || store.starts_with(&real)) && !Path::new(words.trim_end_matches(":ro")).is_absolute() {
+        if (holds_home || store.starts_with(&real)) && !Path::new(SharedFolder::without_options(words)).is_absolute() {
             let what =
                 if holds_home { "your home folder" } else { "the folder in which machines are kept, with their keys" };
             return Err(Error::new(Code::Usage, format!("{words:?} means {shown}, which holds {what}"))
                 .hint(format!("share the folder that you work in; if you mean all of it, say so: {shown}")));
         }
         Ok(())
+    }
+
+    /// Tells what is worth a thought of folders that may be shared.
+    pub(crate) fn warn_of_shares(&self, shares: &[SharedFolder], reporter: &Reporter) {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let home = self.environment.home.as_deref().map(real);
+        let store = real(&self.environment.store);
+        for share in shares {
+            let (shown, folder) = (share.folder.display(), real(&share.folder));
+            let holds_home = home.as_ref().is_some_and(|home| home.starts_with(&folder));
+            let what = match (holds_home, store.starts_with(&folder)) {
+                (true, true) => "your whole home folder, with all keys in it, those of the machines too",
+                (true, false) => "your whole home folder, with all keys in it",
+                (false, true) => "the folder in which machines are kept, with their keys",
+                (false, false) => continue,
+            };
+            reporter.warn(format!("{shown} is shared: any container that mounts it has {what}"));
+        }
     }
 
     /// What a machine sees of this computer.
@@ -154,6 +172,8 @@ impl App {
         self.check_that_folders_can_be_shared(&record.driver)?;
         let added: Vec<SharedFolder> =
             words.iter().map(|words| self.shared_folder(words, &record.spec.ssh_user)).collect::<Result<_>>()?;
+        check_events(&added, record.spec.share_type)?;
+        self.warn_of_shares(&added, reporter);
         self.change_shares(name, reporter, |shares| added.iter().try_for_each(|share| take_in(shares, share.clone())))
             .await
     }
@@ -237,6 +257,20 @@ impl App {
         reporter.stage("share", "Mounting folders");
         self.ask_bridge(name, &Question::Share { shares }).await?;
         self.settled(name).await
+    }
+}
+
+/// Refuses file events where folders do not go by our own server, which alone can raise them.
+///
+/// # Errors
+/// [`Code::Usage`], with what to do.
+pub(crate) fn check_events(shares: &[SharedFolder], share_type: ShareType) -> Result<()> {
+    match shares.iter().find(|share| share.events && share_type.carrier() == Carrier::NineP) {
+        None => Ok(()),
+        Some(share) => {
+            Err(Error::new(Code::Usage, format!("{} cannot have file events by 9p", share.folder.display()))
+                .hint("take `events` away from it, or let the machine have its folders by SFTP (`--share-type sftp`)"))
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use machine_qemu::{WarmStart, WarmStates};
 
 use crate::app::App;
 use crate::files;
+use crate::open_files;
 use crate::seed;
 
 impl App {
@@ -15,6 +16,7 @@ impl App {
     /// # Errors
     /// No such machine, another supervisor that has it already, or what kept it from starting.
     pub fn supervise(&self, name: &MachineName, adopt_only: bool) -> Result<()> {
+        open_files::allow_many();
         let record = self.store.load(name)?;
         let dir = self.store.folder(name);
         files::runtime_folder(&self.environment.runtime)?;

@@ -18,7 +18,7 @@ use crate::names::{NameServer, Names};
 use crate::ports::{PortRow, Ports};
 use crate::question::{Answer, Question};
 use crate::rules::{self, GuestRules, Rules};
-use crate::share::{Rows, Shares, Unshared};
+use crate::share::{FileEvents, Rows, Shares, Unshared};
 use crate::socket::{Listener, Spare, serve};
 
 /// What the bridge of one machine is given. Certificates are renewed while it runs: they are read when they are needed.
@@ -99,6 +99,8 @@ impl Bridge {
         let unshared = self.unshared.telling(events.clone());
         let shares = Shares::new(self.config.clone(), endpoints, self.shares.subscribe(), Arc::clone(&self.share_rows));
         self.rules.send_replace(Rules::default());
+        let file_events =
+            FileEvents::new(containers.clone(), shares.way(), Arc::clone(&self.share_rows), events.clone());
         let of_guest = (network.guest(), network.guest_loopback());
         let rules = self.rules.subscribe();
         let ports = Ports::new(network, shell.clone(), rules, self.publish.subscribe(), self.ports.clone(), events);
@@ -111,6 +113,7 @@ impl Bridge {
             follow(&self.config, endpoints.engine, &told, Some(&unshared)),
             ports.run(containers),
             shares.run(),
+            file_events.run(),
             self.serve_socket(engine),
             self.keep_names(of_guest, shell, clock.came_back()),
             clock.keep(),
@@ -170,6 +173,7 @@ impl Bridge {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> = self.port_rows().iter().filter_map(PortRow::warning).collect();
         warnings.extend(self.share_rows.all().iter().flat_map(crate::share::ShareRow::warnings));
+        warnings.extend(self.share_rows.missing_events());
         warnings.extend(self.unshared.warnings(&self.config.machine));
         let trouble = self.rules.borrow().trouble.clone();
         warnings.extend(trouble.map(|why| {
@@ -210,7 +214,9 @@ impl Bridge {
     }
 
     fn shares(&self) -> Answer {
-        Answer::Shares { shares: self.share_rows.all(), warnings: self.unshared.warnings(&self.config.machine) }
+        let mut warnings = self.share_rows.missing_events();
+        warnings.extend(self.unshared.warnings(&self.config.machine));
+        Answer::Shares { shares: self.share_rows.all(), warnings }
     }
 
     fn port_rows(&self) -> Vec<PortRow> {

@@ -16,6 +16,9 @@ pub struct SharedFolder {
     /// The machine may not change it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// What changes in it on this computer is told to programs in containers that watch files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub events: bool,
 }
 
 /// Folders that a machine needs as they are, with all that is in them.
@@ -42,7 +45,7 @@ const KEPT: [&str; 16] = [
 const OWN: [&str; 9] = ["/", "/home", "/root", "/tmp", "/usr", "/var", "/var/lib", "/var/tmp", "/var/run"];
 
 impl SharedFolder {
-    /// Reads `DIR[:GUEST][:ro]`. A relative `DIR` is one of `current`; without `GUEST` the machine sees it under the same path
+    /// Reads `DIR[:GUEST][:OPTIONS]`, where the options are `ro`, `rw` and `events`, with commas. A relative `DIR` is one of `current`; without `GUEST` the machine sees it under the same path
     /// (`C:\Users\x` is `/c/Users/x` there).
     ///
     /// # Errors
@@ -50,12 +53,16 @@ impl SharedFolder {
     pub fn parse(words: &str, current: &Path) -> Result<Self> {
         let wrong = |why: &str| {
             Error::new(Code::Usage, format!("{words:?} is no folder to share: {why}"))
-                .hint("it is DIR, DIR:PLACE or DIR:PLACE:ro, such as \"$PWD\" or ~/src:/src:ro")
+                .hint("it is DIR[:PLACE][:OPTIONS], such as \"$PWD\", \"$PWD:events\" or ~/src:/src:ro")
         };
-        let (rest, read_only) = match words.strip_suffix(":ro") {
-            Some(rest) => (rest, true),
-            None => (words.strip_suffix(":rw").unwrap_or(words), false),
-        };
+        let (rest, options) = without_options(words);
+        let said = |option: &str| options.split(',').any(|said| said == option);
+        let (read_only, events) = (said("ro"), said("events"));
+        if read_only && (events || said("rw")) {
+            return Err(wrong("what the machine may only read has no other option").hint(
+                "events need `rw`: share it without `ro`, and let the container mount it read-only (`-v DIR:PLACE:ro`)",
+            ));
+        }
         // The place in the machine begins with a slash; on Windows a letter alone before the colon is a drive.
         let is_drive = |at: usize| cfg!(windows) && at == 1 && rest.as_bytes()[0].is_ascii_alphabetic();
         let (folder, guest) = match rest.rfind(":/").filter(|at| !is_drive(*at)) {
@@ -72,7 +79,12 @@ impl SharedFolder {
             None => guest_path(text),
         };
         let Some(guest) = tidy_guest(&guest) else { return Err(wrong("its place in the machine has `..` in it")) };
-        Ok(Self { folder, guest, read_only })
+        Ok(Self { folder, guest, read_only, events })
+    }
+
+    /// The words of a share without its options.
+    pub fn without_options(words: &str) -> &str {
+        without_options(words).0
     }
 
     /// The tag of its 9p device, 24 characters (QEMU and the guest's kernel take 31): the same for the same words, another for
@@ -109,6 +121,12 @@ impl SharedFolder {
         }
         Ok(())
     }
+}
+
+/// What comes before the options, and the options: no last part that is anything else.
+fn without_options(words: &str) -> (&str, &str) {
+    let is_option = |word| matches!(word, "ro" | "rw" | "events");
+    words.rsplit_once(':').filter(|(_, last)| last.split(',').all(is_option)).unwrap_or((words, ""))
 }
 
 /// A path of this computer as a machine sees it, where nothing else is said.
@@ -164,9 +182,31 @@ mod tests {
         assert_eq!(parse("web:/srv/web:ro"), said("/home/me/src/web", "/srv/web", true));
         assert_eq!(parse("with:colon"), said("/home/me/src/with:colon", "/home/me/src/with:colon", false));
         assert_eq!(parse("/a b/grüße"), said("/a b/grüße", "/a b/grüße", false));
-        for wrong in ["", ":ro", ":/src", "a:/b/../c"] {
+        for wrong in ["", ":ro", ":/src", "a:/b/../c", "a:ro,events", "a:/b:rw,ro"] {
             assert_eq!(SharedFolder::parse(wrong, Path::new("/x")).unwrap_err().code(), Code::Usage, "{wrong:?}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn options_come_last_and_in_any_order() {
+        let events = |words: &str| SharedFolder::parse(words, Path::new("/x")).unwrap();
+        for words in ["/a:events", "/a:rw,events", "/a:/a:events,rw"] {
+            let share = events(words);
+            assert_eq!((share.guest.as_str(), share.events, share.read_only), ("/a", true, false), "{words}");
+            assert_eq!(SharedFolder::without_options(words).trim_end_matches(":/a"), "/a");
+        }
+        assert!(!events("/a").events && !events("/a:ro").events);
+        // What is no option is a name.
+        assert_eq!(events("/a:events,or").folder, Path::new("/a:events,or"));
+    }
+
+    #[test]
+    fn records_without_the_option_are_read_and_written_as_before() {
+        let old = r#"{"folder":"/a","guest":"/a"}"#;
+        let share: SharedFolder = serde_json::from_str(old).unwrap();
+        assert!(!share.events);
+        assert_eq!(serde_json::to_string(&share).unwrap(), old);
     }
 
     #[test]
@@ -194,7 +234,8 @@ mod tests {
 
     #[test]
     fn places_that_a_machine_needs_are_refused() {
-        let at = |guest: &str| SharedFolder { folder: "/x".into(), guest: guest.into(), read_only: false };
+        let at =
+            |guest: &str| SharedFolder { folder: "/x".into(), guest: guest.into(), read_only: false, events: false };
         for taken in [
             "/",
             "/etc",

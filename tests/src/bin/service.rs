@@ -1,7 +1,9 @@
 //! What runs in containers of the tests: servers of a few bytes, on the machine's own C library (`-v /usr:/usr:ro`).
 //!
 //! Arguments: `http ADDRESS TEXT` answers every request with TEXT; `echo ADDRESS` sends back what it gets, over TCP and UDP;
-//! `source ADDRESS` sends zeros as long as somebody takes them.
+//! `source ADDRESS` sends zeros as long as somebody takes them; `watch FOLDER` prints what inotify tells of a folder, and what a file that
+//! was modified has in it at that moment.
+#![expect(clippy::print_stdout, reason = "a program of the tests: this is how it tells")]
 #![expect(clippy::unwrap_used, reason = "a program of the tests: whatever fails ends the container")]
 
 use std::io::{Read, Write};
@@ -25,6 +27,8 @@ fn main() {
                 servers.push(serve(&address, echo));
             }
             "source" => servers.push(serve(&address, pour)),
+            #[cfg(target_os = "linux")]
+            "watch" => servers.push(thread::spawn(move || watch(&address))),
             other => panic!("no service {other}"),
         }
     }
@@ -77,4 +81,32 @@ fn echo_datagrams(socket: &UdpSocket) {
 fn pour(mut client: TcpStream) {
     let zeros = [0; 65_536];
     while client.write_all(&zeros).is_ok() {}
+}
+
+#[cfg(target_os = "linux")]
+fn watch(folder: &str) {
+    use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
+    let inotify = init(CreateFlags::CLOEXEC).unwrap();
+    let changes = WatchFlags::ATTRIB | WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MODIFY | WatchFlags::MOVE;
+    add_watch(&inotify, folder, changes).unwrap();
+    println!("watching {folder}");
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 4096];
+    let mut events = Reader::new(inotify, &mut buffer);
+    loop {
+        let event = events.next().unwrap();
+        let name = event.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let path = format!("{folder}/{name}");
+        let what = match event.events().difference(ReadFlags::ISDIR) {
+            ReadFlags::MODIFY if event.events().contains(ReadFlags::ISDIR) => "modified folder".to_owned(),
+            ReadFlags::MODIFY => {
+                let content = std::fs::read_to_string(&path).unwrap_or_else(|error| error.to_string());
+                let size = std::fs::metadata(&path).map(|metadata| metadata.len());
+                println!("modified {path}: {content} ({})", size.unwrap_or_default());
+                continue;
+            }
+            ReadFlags::MOVED_FROM => "gone".to_owned(),
+            other => format!("{other:?}"),
+        };
+        println!("{what} {path}");
+    }
 }

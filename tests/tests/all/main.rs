@@ -23,6 +23,7 @@ mod sockets;
 mod sync;
 mod upgrade;
 mod vm_crash;
+mod vm_events;
 mod vm_kill;
 mod vm_life;
 mod vm_ports;

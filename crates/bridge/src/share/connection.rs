@@ -84,6 +84,11 @@ impl Connection {
         root(&self.tunnel, doing, script).await
     }
 
+    /// The connection, for other commands in the guest.
+    pub(super) fn tunnel(&self) -> Tunnel {
+        self.tunnel.clone()
+    }
+
     /// Waits until the connection is lost, and tells why.
     pub(super) async fn lost(&self) -> Error {
         self.tunnel.ended().await

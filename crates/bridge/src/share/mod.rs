@@ -2,6 +2,7 @@
 
 mod connection;
 mod early;
+mod events;
 mod mounts;
 mod row;
 mod sftp;
@@ -9,6 +10,7 @@ mod shares;
 mod unshared;
 mod ways;
 
+pub(crate) use events::FileEvents;
 pub use row::{Carried, ShareRow, ShareState};
 pub(crate) use shares::{Rows, Shares};
 pub(crate) use unshared::Unshared;

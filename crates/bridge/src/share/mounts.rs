@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     fn share(guest: &str) -> SharedFolder {
-        SharedFolder { folder: "/x".into(), guest: guest.into(), read_only: false }
+        SharedFolder { folder: "/x".into(), guest: guest.into(), read_only: false, events: false }
     }
 
     #[test]

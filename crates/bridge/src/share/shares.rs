@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use machine_core::{Endpoints, Error, SharedFolder};
+use machine_core::{Carrier, Endpoints, Error, SharedFolder};
 use tokio::sync::watch;
 
 use crate::bridge::BridgeConfig;
 
 use super::connection::Connection;
 use super::early::{Restarting, restart_early};
+use super::events::Way;
 use super::mounts::{self, Mounted};
 use super::row::{Carried, ShareRow, ShareState};
 use super::sftp::{Access, Exports, Folder};
@@ -25,7 +26,13 @@ const AGAIN: Duration = Duration::from_secs(30);
 
 /// What is told of each share.
 #[derive(Default)]
-pub(crate) struct Rows(Mutex<Vec<Told>>);
+pub(crate) struct Rows {
+    told: Mutex<Vec<Told>>,
+    /// What cannot be watched of them.
+    unwatched: Mutex<Vec<String>>,
+    /// Why nothing is told to the machine.
+    untold: Mutex<Option<String>>,
+}
 
 /// One of them.
 struct Told {
@@ -38,7 +45,7 @@ struct Told {
 impl Rows {
     /// As they are now.
     pub(crate) fn all(&self) -> Vec<ShareRow> {
-        let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let row = |told: &Told| ShareRow {
             share: told.share.clone(),
             state: told.state.clone(),
@@ -61,7 +68,24 @@ impl Rows {
     }
 
     fn set(&self, rows: Vec<Told>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = rows;
+    }
+
+    /// Notes of which folders containers are not told, and why.
+    pub(super) fn set_unwatched(&self, why: Vec<String>) {
+        *self.unwatched.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// Notes why containers are told of nothing.
+    pub(super) fn set_untold(&self, why: Option<String>) {
+        *self.untold.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// What does not work of file events, for the user.
+    pub(crate) fn missing_events(&self) -> Vec<String> {
+        let mut missing = self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        missing.extend(self.untold.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        missing
     }
 }
 
@@ -81,6 +105,8 @@ pub(crate) struct Shares {
     /// What was mounted since then, and when.
     late: BTreeMap<String, Timestamp>,
     restarting: Option<Restarting>,
+    /// What file events need to know.
+    way: watch::Sender<Way>,
 }
 
 impl Shares {
@@ -101,7 +127,13 @@ impl Shares {
             at_start: true,
             late: BTreeMap::new(),
             restarting: None,
+            way: watch::Sender::default(),
         }
+    }
+
+    /// What file events need to know, whenever it changes.
+    pub(crate) fn way(&self) -> watch::Receiver<Way> {
+        self.way.subscribe()
     }
 
     /// Goes on until it is dropped.
@@ -122,7 +154,9 @@ impl Shares {
                 Ok(connection) => {
                     pause = FIRST_PAUSE;
                     said.clear();
-                    match self.attend(&connection).await {
+                    let attended = self.attend(&connection).await;
+                    self.way.send_modify(|way| way.tunnel = None);
+                    match attended {
                         Ok(()) => {
                             idle = true;
                             continue;
@@ -189,6 +223,11 @@ impl Shares {
                 states.insert(share.guest.clone(), state);
                 self.show(|share| states.get(&share.guest).cloned().unwrap_or(ShareState::Mounting));
             }
+            // Signs are for our own server: by another way they would be carried out.
+            let by_sftp =
+                |share: &SharedFolder| self.carried.get(&share.guest).is_some_and(|way| way.by == Carrier::Sftp);
+            let shares = self.open.values().filter(|(share, _)| share.events && by_sftp(share)).cloned().collect();
+            self.way.send_modify(|way| (way.shares, way.tunnel) = (shares, Some(connection.tunnel())));
             if wanted.is_empty() {
                 return Ok(());
             }
@@ -232,7 +271,7 @@ impl Shares {
             let access = if share.read_only { Access::Read } else { Access::ReadWrite };
             match Folder::open(&share.folder, access) {
                 Ok(folder) => {
-                    let folder = Arc::new(folder);
+                    let folder = Arc::new(folder.with_events(share.events));
                     exports.add(name.clone(), Arc::clone(&folder));
                     self.open.insert(name, (share.clone(), folder));
                 }

@@ -157,7 +157,12 @@ mod tests {
     use super::*;
 
     fn shares() -> Vec<SharedFolder> {
-        vec![SharedFolder { folder: "/home/me/src".into(), guest: "/home/me/src".into(), read_only: false }]
+        vec![SharedFolder {
+            folder: "/home/me/src".into(),
+            guest: "/home/me/src".into(),
+            read_only: false,
+            events: false,
+        }]
     }
 
     #[test]

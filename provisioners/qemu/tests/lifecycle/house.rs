@@ -97,7 +97,12 @@ impl House {
     pub fn share_by_nine_p(&self, folders: &[PathBuf]) {
         let mut record = self.record.lock().unwrap();
         record.spec.share_type = ShareType::NineP;
-        let share = |folder: &PathBuf| SharedFolder { folder: folder.clone(), guest: "/src".into(), read_only: false };
+        let share = |folder: &PathBuf| SharedFolder {
+            folder: folder.clone(),
+            guest: "/src".into(),
+            read_only: false,
+            events: false,
+        };
         record.spec.shares = folders.iter().map(share).collect();
     }
 

@@ -19,6 +19,7 @@ use super::attributes;
 use super::failure::Failure;
 use super::names;
 use super::owners::{FileId, Owners};
+use super::signs::{Signs, is_away, is_sign};
 use super::troubles::Troubles;
 use super::wire::{Attributes, OpenFlags};
 
@@ -41,6 +42,7 @@ pub struct Folder {
     folds_case: bool,
     owners: Owners,
     troubles: Troubles,
+    pub(in crate::share) signs: Signs,
 }
 
 impl Folder {
@@ -61,7 +63,28 @@ impl Folder {
             folds_case: folds_case(path),
             owners: Owners::default(),
             troubles: Troubles::default(),
+            signs: Signs::default(),
         })
+    }
+
+    /// The same, of whose changes programs in the guest shall be told.
+    pub fn with_events(self, events: bool) -> Self {
+        Self { signs: Signs::new(events), ..self }
+    }
+
+    /// Lets a place where nothing is any more seem to be there, until it is [`gone`](Self::gone): the guest is about to move it away.
+    pub fn seems_there(&self, place: &Path) {
+        self.signs.pretend(place);
+    }
+
+    /// Ends that.
+    pub fn gone(&self, place: &Path) {
+        self.signs.done(place);
+    }
+
+    /// Whether the guest itself has changed a place within the last second.
+    pub fn is_change_of_guest(&self, place: &Path) -> bool {
+        self.signs.is_own(place)
     }
 
     /// What the machine wanted and could not have, for a person.
@@ -105,7 +128,13 @@ impl Folder {
 
     pub(super) fn status(&self, place: &Path, follow: bool) -> Result<Attributes, Failure> {
         let metadata = if follow { self.dir.metadata(place) } else { self.metadata(place) };
-        Ok(self.shown(&metadata?))
+        match metadata {
+            Ok(metadata) => Ok(self.shown(&metadata)),
+            Err(error) => match self.signs.shown(place) {
+                Some(shown) if error.kind() == io::ErrorKind::NotFound => Ok(shown),
+                _ => Err(error.into()),
+            },
+        }
     }
 
     pub(super) fn handle_status(&self, file: &File) -> Result<Attributes, Failure> {
@@ -116,6 +145,11 @@ impl Folder {
         let writes = [OpenFlags::WRITE, OpenFlags::APPEND, OpenFlags::CREATE, OpenFlags::TRUNCATE];
         if writes.into_iter().any(|flag| flags.has(flag)) {
             self.writable()?;
+        }
+        if flags.has(OpenFlags::CREATE) {
+            self.signs.note_entry(place);
+        } else if flags.has(OpenFlags::TRUNCATE) {
+            self.signs.note(place);
         }
         let mut options = OpenOptions::new();
         options.follow(FollowSymlinks::No).read(flags.has(OpenFlags::READ));
@@ -202,6 +236,10 @@ impl Folder {
 
     pub(super) fn change(&self, place: &Path, wanted: Attributes) -> Result<(), Failure> {
         self.writable()?;
+        if is_sign(wanted.times) {
+            return Ok(());
+        }
+        self.signs.note(place);
         if let Some(size) = wanted.size {
             self.spelt_like_that(place)?;
             let mut options = OpenOptions::new();
@@ -227,6 +265,9 @@ impl Folder {
 
     pub(super) fn handle_change(&self, file: &File, wanted: Attributes) -> Result<(), Failure> {
         self.writable()?;
+        if is_sign(wanted.times) {
+            return Ok(());
+        }
         if let Some(size) = wanted.size {
             file.set_len(size).map_err(|error| self.failure(error))?;
         }
@@ -269,6 +310,7 @@ impl Folder {
 
     pub(super) fn remove_file(&self, place: &Path) -> Result<(), Failure> {
         self.writable()?;
+        self.signs.note_entry(place);
         let last = self.last_of(place);
         self.dir.remove_file_or_symlink(place)?;
         self.forget(last);
@@ -277,6 +319,7 @@ impl Folder {
 
     pub(super) fn remove_folder(&self, place: &Path) -> Result<(), Failure> {
         self.writable()?;
+        self.signs.note_entry(place);
         let last = self.last_of(place);
         self.dir.remove_dir(place)?;
         self.forget(last);
@@ -300,6 +343,7 @@ impl Folder {
 
     pub(super) fn make_folder(&self, place: &Path, wanted: Attributes) -> Result<(), Failure> {
         self.writable()?;
+        self.signs.note_entry(place);
         if let Err(error) = self.dir.create_dir_with(place, &folder_maker(wanted.mode)) {
             if error.kind() == io::ErrorKind::AlreadyExists {
                 self.spelt_like_that(place)?;
@@ -312,6 +356,12 @@ impl Folder {
 
     pub(super) fn rename(&self, from: &Path, to: &Path, replace: bool) -> Result<(), Failure> {
         self.writable()?;
+        if is_away(to) {
+            self.signs.done(from);
+            return Ok(());
+        }
+        self.signs.note_entry(from);
+        self.signs.note_entry(to);
         let mut last = None;
         if let Ok(there) = self.metadata(to) {
             let respelt = self.is_respelling(from, to);
@@ -347,6 +397,7 @@ impl Folder {
 
     pub(super) fn link(&self, target: &[u8], place: &Path) -> Result<(), Failure> {
         self.writable()?;
+        self.signs.note_entry(place);
         make_link(&self.dir, target, place).map_err(|error| self.failure(error))?;
         self.made(place, None, None);
         Ok(())
@@ -354,6 +405,8 @@ impl Folder {
 
     pub(super) fn hard_link(&self, from: &Path, to: &Path) -> Result<(), Failure> {
         self.writable()?;
+        self.signs.note_entry(to);
+        self.signs.note(from);
         self.dir.hard_link(from, &self.dir, to).map_err(|error| self.failure(error))
     }
 

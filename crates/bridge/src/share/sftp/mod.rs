@@ -9,6 +9,7 @@ mod names;
 mod owners;
 mod server;
 mod session;
+mod signs;
 #[cfg(test)]
 mod tests;
 mod troubles;
@@ -16,4 +17,6 @@ mod wire;
 
 pub use exports::Exports;
 pub use folder::{Access, Folder};
+pub(super) use names::to_guest;
 pub use session::serve;
+pub(super) use signs::{AWAY, SIGN};

@@ -75,14 +75,14 @@ pub(super) fn windows_refusal(name: &str) -> Option<&'static str> {
 
 /// A name as the guest sees it; `None` for one that cannot be said there.
 #[cfg(all(unix, not(target_os = "macos")))]
-pub(super) fn to_guest(name: &OsStr) -> Option<Vec<u8>> {
+pub(in crate::share) fn to_guest(name: &OsStr) -> Option<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt as _;
     Some(name.as_bytes().to_vec())
 }
 
 /// A name as the guest sees it; `None` for one that cannot be said there.
 #[cfg(not(all(unix, not(target_os = "macos"))))]
-pub(super) fn to_guest(name: &OsStr) -> Option<Vec<u8>> {
+pub(in crate::share) fn to_guest(name: &OsStr) -> Option<Vec<u8>> {
     Some(if cfg!(target_os = "macos") { composed(name.to_str()?) } else { name.to_str()?.to_owned() }.into_bytes())
 }
 

@@ -50,7 +50,7 @@ fn carry_out(session: &mut Session, id: u32, request: Request<'_>, replies: &mut
             let (folder, place) = on(path)?;
             let file = folder.open_file(&place, flags, attributes)?;
             let append = flags.has(OpenFlags::APPEND);
-            let handle = session.keep(Handle::File { folder, file, append })?;
+            let handle = session.keep(Handle::File { folder, place, file, append })?;
             replies.handle(id, handle);
             return Ok(());
         }
@@ -67,7 +67,7 @@ fn carry_out(session: &mut Session, id: u32, request: Request<'_>, replies: &mut
             return Ok(());
         }
         Request::Write { handle, offset, data } => {
-            let (folder, file, append) = session.file(handle)?;
+            let (folder, file, append) = session.file_to_change(handle)?;
             folder.write(file, data, if append { None } else { Some(offset) })?;
         }
         Request::Status { path, follow } => {
@@ -85,7 +85,7 @@ fn carry_out(session: &mut Session, id: u32, request: Request<'_>, replies: &mut
             folder.change(&place, attributes)?;
         }
         Request::HandleChange { handle, attributes } => {
-            let (folder, file, _) = session.file(handle)?;
+            let (folder, file, _) = session.file_to_change(handle)?;
             folder.handle_change(file, attributes)?;
         }
         Request::OpenFolder { path } => {
@@ -202,9 +202,17 @@ impl Session {
 
     fn file(&self, handle: &[u8]) -> Result<(&Arc<Folder>, &File, bool), Failure> {
         match self.handles.get(&number(handle)?) {
-            Some(Handle::File { folder, file, append }) => Ok((folder, file, *append)),
+            Some(Handle::File { folder, file, append, .. }) => Ok((folder, file, *append)),
             _ => Err(unknown_handle()),
         }
+    }
+
+    /// As [`file`](Self::file), and the change is noted as one of the guest's.
+    fn file_to_change(&self, handle: &[u8]) -> Result<(&Arc<Folder>, &File, bool), Failure> {
+        if let Some(Handle::File { folder, place, .. }) = self.handles.get(&number(handle)?) {
+            folder.signs.note(place);
+        }
+        self.file(handle)
     }
 }
 

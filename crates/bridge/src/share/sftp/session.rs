@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -24,7 +25,7 @@ pub(super) struct Session {
 
 /// Something open.
 pub(super) enum Handle {
-    File { folder: Arc<Folder>, file: File, append: bool },
+    File { folder: Arc<Folder>, place: PathBuf, file: File, append: bool },
     Folder(Box<server::Listing>),
 }
 

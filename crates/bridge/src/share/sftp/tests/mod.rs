@@ -2,3 +2,4 @@ mod client;
 mod confinement;
 mod noise;
 mod semantics;
+mod signs;
