@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn what_is_read_only_is_mounted_so_by_either() {
-        let share = SharedFolder { folder: "/x".into(), guest: "/src".into(), read_only: true };
+        let share = SharedFolder { folder: "/x".into(), guest: "/src".into(), read_only: true, events: false };
         for script in [by_sftp(&share), by_nine_p(&share)] {
             assert!(script.contains("-o ro,") && !script.contains("-o rw,"), "{script}");
         }
