@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn a_tag_stands_for_the_folder_its_place_and_what_may_be_done_in_it() {
         let share = |folder: &str, guest: &str, read_only| {
-            SharedFolder { folder: folder.into(), guest: guest.into(), read_only }.tag()
+            SharedFolder { folder: folder.into(), guest: guest.into(), read_only, events: false }.tag()
         };
         let all = [
             share("/a", "/b", false),

@@ -15,6 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("crates/ssh", &["crates/core", "crates/files"]),
     ("crates/docker", &["crates/core", "crates/files"]),
     ("images", &["crates/core", "crates/files"]),
+    ("crates/template", &[]),
     ("crates/sync", &["crates/core", "crates/files", "crates/ssh"]),
     ("crates/bridge", &["crates/core", "crates/files", "crates/ssh", "crates/docker", "images"]),
     ("provisioners/*", &["crates/core", "crates/files", "crates/ssh", "crates/docker", "images"]),
@@ -31,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "provisioners/*",
         ],
     ),
-    ("cli", &["crates/app", "crates/core"]),
+    ("cli", &["crates/app", "crates/core", "crates/template"]),
     ("src-tauri", &["crates/app", "crates/core"]),
     // The tests that cross rooms may look into every one of them; this tool is built before all and knows none.
     ("tests", &["crates/*", "images", "provisioners/*", "cli", "src-tauri"]),

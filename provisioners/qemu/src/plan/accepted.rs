@@ -154,7 +154,8 @@ fn qemu_takes_every_option_with_any_path_and_shows_the_disks_as_planned() {
     }
     image.kernel_version = None;
     let paths = files(folder.to_str().unwrap(), "/");
-    let share = |read_only| SharedFolder { folder: folder.clone(), guest: format!("/{read_only}"), read_only };
+    let share =
+        |read_only| SharedFolder { folder: folder.clone(), guest: format!("/{read_only}"), read_only, events: false };
     let (running, mut monitor) = start(&facts, temp.path(), &image, &paths, &[share(false), share(true)]);
 
     assert_eq!(monitor.call("query-status", &json!({}))["running"], false);

@@ -392,7 +392,7 @@ fn the_users_own_arguments_come_last_and_are_not_held_back_by_the_sandbox() {
 }
 
 fn share(folder: &str, read_only: bool) -> SharedFolder {
-    SharedFolder { folder: folder.into(), guest: "/src".into(), read_only }
+    SharedFolder { folder: folder.into(), guest: "/src".into(), read_only, events: false }
 }
 
 #[test]
