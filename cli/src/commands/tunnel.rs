@@ -11,6 +11,8 @@ use crate::progress::Manner;
 
 pub fn run(app: &App, one: &OneMachine, manner: Manner) -> Result<i32> {
     let name = app.resolve(one.name.as_deref())?;
+    // One that is not there has no ports to speak of.
+    crate::block_on(app.status(&name))?;
     let shown = manner.begin(Some(name.as_str()));
     shown
         .say(&format!("Ports of \"{name}\" appear on this computer as its containers publish them; Ctrl-C ends that."));

@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn found(containers: &[ContainerSummary], shares: &[SharedFolder]) -> Vec<Watched> {
-        let real = |path: &Path| match path.to_str().unwrap() {
+        let real = |path: &Path| match path.to_str().unwrap().replace('\\', "/").as_str() {
             "/me/link" => Some("/me/src/real".into()),
             "/me/src/out" => Some("/etc".into()),
             "/me/src/gone" => None,
