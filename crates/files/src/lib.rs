@@ -3,6 +3,10 @@
 //! Modes are Unix modes and hold from a file's first byte. On Windows they mean nothing: the access list of the user's
 //! profile folder protects what lies in it.
 
+mod guest_names;
+
+pub use guest_names::{from_guest, to_guest};
+
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

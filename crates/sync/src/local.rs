@@ -12,7 +12,9 @@ use machine_core::{Code, Error, Result, ResultExt as _};
 
 use crate::entry::{Entry, Time, Tree, same};
 use crate::exclusions::{Exclusions, RULES};
-use crate::place::{OWN, Place, name_from_host};
+use machine_files::to_guest;
+
+use crate::place::{OWN, Place};
 use crate::report::Problem;
 
 /// Rules longer than this are nobody's, bytes.
@@ -86,7 +88,7 @@ impl LocalFolder {
                     }
                     continue;
                 }
-                let within = name_from_host(&name).and_then(|name| Place::within(place.as_ref(), &name).ok());
+                let within = to_guest(&name).and_then(|name| Place::within(place.as_ref(), &name).ok());
                 let Some(here) = within else {
                     let why = "the machine has no such name".to_owned();
                     scan.problems.push(Problem { place: path.to_string_lossy().escape_debug().to_string(), why });

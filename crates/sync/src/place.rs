@@ -1,9 +1,9 @@
 //! Where something is, below the folders that are kept alike.
 
-use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
 
+use machine_files::from_guest;
 use serde::{Deserialize, Serialize};
 
 /// What this program makes for itself on either side begins like this, and is seen by no comparison.
@@ -87,7 +87,7 @@ impl Place {
     /// # Errors
     /// Why this computer cannot have such a name.
     pub(crate) fn to_host(&self) -> Result<PathBuf, String> {
-        self.0.split(|byte| *byte == b'/').map(name_to_host).collect()
+        self.0.split(|byte| *byte == b'/').map(from_guest).collect()
     }
 }
 
@@ -150,69 +150,6 @@ impl TryFrom<String> for Place {
     }
 }
 
-#[cfg(unix)]
-fn name_to_host(name: &[u8]) -> Result<OsString, String> {
-    use std::os::unix::ffi::OsStrExt as _;
-    if cfg!(target_os = "macos") && str::from_utf8(name).is_err() {
-        // APFS takes nothing else ("Apple File System Guide", FAQ).
-        return Err("macOS has no names that are not text (UTF-8)".to_owned());
-    }
-    Ok(OsStr::from_bytes(name).to_owned())
-}
-
-#[cfg(not(unix))]
-fn name_to_host(name: &[u8]) -> Result<OsString, String> {
-    let text = str::from_utf8(name).map_err(|_| "Windows has no names that are not text".to_owned())?;
-    match windows_refusal(text) {
-        Some(why) => Err(format!("Windows has no such name: {why}")),
-        None => Ok(text.into()),
-    }
-}
-
-/// Why a name of Linux cannot be one of Windows ("Naming Files, Paths, and Namespaces", learn.microsoft.com). To hand it on
-/// as it is would write to a device, to another folder, or to an alternate stream.
-#[cfg_attr(all(unix, not(test)), expect(dead_code, reason = "tested everywhere, needed on Windows"))]
-fn windows_refusal(name: &str) -> Option<&'static str> {
-    if name.contains('\\') {
-        return Some("`\\` separates folders there");
-    }
-    if name.chars().any(|c| matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*') || u32::from(c) < 32) {
-        return Some("it has a character that is reserved there");
-    }
-    if name.ends_with(['.', ' ']) {
-        return Some("a dot or space at the end is dropped there");
-    }
-    let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ').to_ascii_uppercase();
-    let numbered = |device: &str| {
-        stem.strip_prefix(device).is_some_and(|end| {
-            let mut characters = end.chars();
-            matches!(characters.next(), Some('1'..='9' | '¹' | '²' | '³')) && characters.next().is_none()
-        })
-    };
-    let device = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$");
-    (device || numbered("COM") || numbered("LPT")).then_some("it is the name of a device there")
-}
-
-/// A name of this computer as the machine has it; `None` for one that cannot be said there.
-#[cfg(all(unix, not(target_os = "macos")))]
-pub(crate) fn name_from_host(name: &OsStr) -> Option<Vec<u8>> {
-    use std::os::unix::ffi::OsStrExt as _;
-    Some(name.as_bytes().to_vec())
-}
-
-/// A name of this computer as the machine has it; macOS finds a file by any form of its name, and Linux has the composed one.
-#[cfg(target_os = "macos")]
-pub(crate) fn name_from_host(name: &OsStr) -> Option<Vec<u8>> {
-    use unicode_normalization::UnicodeNormalization as _;
-    Some(name.to_str()?.nfc().collect::<String>().into_bytes())
-}
-
-/// A name of this computer as the machine has it; `None` for one that cannot be said there.
-#[cfg(windows)]
-pub(crate) fn name_from_host(name: &OsStr) -> Option<Vec<u8>> {
-    Some(name.to_str()?.as_bytes().to_vec())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -239,16 +176,6 @@ mod tests {
             ("x.tar.gz", "x.tar.M.gz"),
         ] {
             assert_eq!(Place::new(place).unwrap().marked("M").to_string(), marked);
-        }
-    }
-
-    #[test]
-    fn names_that_windows_cannot_hold_are_known() {
-        for bad in ["a:b", "a\\b", "CON", "nul.txt", "com1", "x.", "x ", "a?b", "a\u{1}b"] {
-            assert!(windows_refusal(bad).is_some(), "{bad}");
-        }
-        for good in ["a", "console", "com", "com10", ".a", "ä ö", "nul1"] {
-            assert!(windows_refusal(good).is_none(), "{good}");
         }
     }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use machine_core::SharedFolder;
 
-use crate::share::sftp::{Folder, to_guest};
+use machine_files::to_guest;
+
+use crate::share::sftp::Folder;
 
 use super::changes::Change;
 

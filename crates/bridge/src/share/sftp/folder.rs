@@ -15,6 +15,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, DirBuilder, Metadata, OpenOptions, ReadDir};
 use machine_core::{Code, Error, Result, ResultExt as _};
 
+use machine_files::to_guest;
+
 use super::attributes;
 use super::failure::Failure;
 use super::names;
@@ -443,7 +445,7 @@ fn in_one_form(name: OsString) -> OsString {
     if !cfg!(target_os = "macos") {
         return name;
     }
-    match names::to_guest(&name).map(String::from_utf8) {
+    match to_guest(&name).map(String::from_utf8) {
         Some(Ok(name)) => name.into(),
         _ => name,
     }

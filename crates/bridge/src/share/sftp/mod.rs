@@ -17,6 +17,5 @@ mod wire;
 
 pub use exports::Exports;
 pub use folder::{Access, Folder};
-pub(super) use names::to_guest;
 pub use session::serve;
 pub(super) use signs::{AWAY, SIGN};

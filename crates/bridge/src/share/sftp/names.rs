@@ -3,6 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use machine_files::from_guest;
+
 use super::failure::Failure;
 
 /// The components of a path of the protocol. `..` is refused: no kernel ever sends it.
@@ -24,77 +26,7 @@ pub(super) fn place(components: &[&[u8]]) -> Result<PathBuf, Failure> {
     if components.is_empty() {
         return Ok(PathBuf::from("."));
     }
-    components.iter().map(|component| to_host(component)).collect()
-}
-
-/// A name as this computer has it.
-#[cfg(unix)]
-fn to_host(name: &[u8]) -> Result<OsString, Failure> {
-    use std::os::unix::ffi::OsStrExt as _;
-    Ok(OsStr::from_bytes(name).to_owned())
-}
-
-/// A name as this computer has it.
-#[cfg(windows)]
-fn to_host(name: &[u8]) -> Result<OsString, Failure> {
-    let name = str::from_utf8(name).map_err(|_| Failure::failed("a name that is not UTF-8 cannot exist on Windows"))?;
-    match windows_refusal(name) {
-        Some(why) => Err(Failure::failed(format!("{name:?} cannot exist on Windows: {why}"))),
-        None => Ok(name.into()),
-    }
-}
-
-/// Why a name of Linux cannot be one of Windows ("Naming Files, Paths, and Namespaces", learn.microsoft.com). To hand it on
-/// as it is would write to a device, to another folder, or to an alternate stream.
-#[cfg_attr(not(any(windows, test)), expect(dead_code, reason = "tested everywhere, needed on Windows"))]
-pub(super) fn windows_refusal(name: &str) -> Option<&'static str> {
-    if name.contains('\\') {
-        return Some("`\\` separates folders there");
-    }
-    if name.chars().any(|c| matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*') || u32::from(c) < 32) {
-        return Some("it has a character that is reserved there");
-    }
-    if name.ends_with(['.', ' ']) {
-        return Some("a dot or space at the end is dropped there");
-    }
-    let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ').to_ascii_uppercase();
-    let numbered = |device: &str| {
-        stem.strip_prefix(device).is_some_and(|end| {
-            let mut characters = end.chars();
-            matches!(characters.next(), Some('1'..='9' | '¹' | '²' | '³')) && characters.next().is_none()
-        })
-    };
-    if matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
-        || numbered("COM")
-        || numbered("LPT")
-    {
-        return Some("it is the name of a device there");
-    }
-    None
-}
-
-/// A name as the guest sees it; `None` for one that cannot be said there.
-#[cfg(all(unix, not(target_os = "macos")))]
-pub(in crate::share) fn to_guest(name: &OsStr) -> Option<Vec<u8>> {
-    use std::os::unix::ffi::OsStrExt as _;
-    Some(name.as_bytes().to_vec())
-}
-
-/// A name as the guest sees it; `None` for one that cannot be said there.
-#[cfg(not(all(unix, not(target_os = "macos"))))]
-pub(in crate::share) fn to_guest(name: &OsStr) -> Option<Vec<u8>> {
-    Some(if cfg!(target_os = "macos") { composed(name.to_str()?) } else { name.to_str()?.to_owned() }.into_bytes())
-}
-
-/// The form of a name that people type on Linux: macOS hands out decomposed names where they were made so, and finds a file by
-/// any form of its name, so that this loses nothing.
-#[cfg_attr(
-    not(any(target_os = "macos", windows, test)),
-    expect(dead_code, reason = "tested everywhere, needed on macOS")
-)]
-pub(super) fn composed(name: &str) -> String {
-    use unicode_normalization::UnicodeNormalization as _;
-    name.nfc().collect()
+    components.iter().map(|component| from_guest(component).map_err(Failure::failed)).collect()
 }
 
 /// What a symbolic link of this computer says, for the guest.
@@ -149,25 +81,6 @@ mod tests {
             assert!(components(bad).is_err(), "{bad:?}");
         }
         assert_eq!(components(b"/...").unwrap(), [b"..."]);
-    }
-
-    #[test]
-    fn names_that_windows_would_take_for_something_else_are_refused() {
-        for bad in [
-            "a\\b", "..\\x", "c:", "a:stream", "nul", "NUL.txt", "com1", "Com9.log", "lpt³", "CON .txt", "x.", "x ",
-            "a?", "a\tb", "conin$",
-        ] {
-            assert!(windows_refusal(bad).is_some(), "{bad:?}");
-        }
-        for good in ["a", "com", "com0", "com10", "null", "console.log", ".git", "grüße.txt", "a b", "nul1"] {
-            assert_eq!(windows_refusal(good), None, "{good:?}");
-        }
-    }
-
-    #[test]
-    fn decomposed_names_become_composed_ones() {
-        assert_eq!(composed("u\u{308}ber"), "über");
-        assert_eq!(composed("plain"), "plain");
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use cap_std::fs::ReadDir;
 
+use machine_files::to_guest;
+
 use super::failure::Failure;
 use super::folder::Folder;
 use super::names;
@@ -243,7 +245,7 @@ impl Listing {
                         // Whoever wants to know more asks for it, and is told why not.
                         Err(_) => Attributes::default(),
                     };
-                    if let Some(name) = names::to_guest(&entry.file_name()) {
+                    if let Some(name) = to_guest(&entry.file_name()) {
                         bytes += name.len();
                         names.push((name, shown));
                     }
