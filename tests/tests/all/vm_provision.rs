@@ -112,7 +112,7 @@ fn it_is_adopted_by_a_store_that_knows_nothing_of_it(scene: &Scene) {
     }
     there("start host").exits(1).says("already running");
     assert_eq!(there("ssh host id -un").ok().line(), "docker");
-    a_tunnel_brings_its_ports_here(scene, &other);
+    a_tunnel_brings_its_ports_here(scene, &other, through);
     there("rm -y host").ok().says("The host itself stays as it is");
 
     // Its first owner takes it back.
@@ -120,14 +120,14 @@ fn it_is_adopted_by_a_store_that_knows_nothing_of_it(scene: &Scene) {
     assert_eq!(docker(scene, "dev", "docker ps --format '{{.Names}}'").ok().line(), "stays");
 }
 
-fn a_tunnel_brings_its_ports_here(scene: &Scene, store: &Path) {
+fn a_tunnel_brings_its_ports_here(scene: &Scene, store: &Path, through: impl Fn(&str) -> Run) {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let serve = "mkdir /www && echo through SSH >/www/index.html && exec httpd -f -p 80 -h /www";
-    docker(scene, "dev", &format!("docker run -d --name web -p {port}:80 box sh -c '{serve}'")).ok();
-    // Whose supervisor has it here is the first owner's: it makes room.
+    // The first owner's supervisor may have it here: it makes room.
     let supervisor = scene.supervisor("dev");
     supervisor.kill();
     until("the supervisor to end", Duration::from_secs(30), || process(supervisor.pid).is_none().then_some(()));
+    through(&format!("docker run -d --name web -p {port}:80 box sh -c '{serve}'")).ok();
     let tunnel = scene.command(["tunnel", "host"]).env("MACHINE_STORAGE_PATH", store).limit(PROVISION).start();
     tunnel.prints("open at 127.0.0.1");
     for _ in 0..3 {
@@ -136,7 +136,7 @@ fn a_tunnel_brings_its_ports_here(scene: &Scene, store: &Path) {
     tunnel.signal(Signal::INT);
     tunnel.finish().exits(130);
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
-    docker(scene, "dev", "docker rm -f web").ok();
+    through("docker rm -f web").ok();
 }
 
 fn the_login_user_needs_no_sudo_and_kept_its_groups(scene: &Scene) {
