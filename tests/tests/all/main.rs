@@ -29,6 +29,7 @@ mod vm_ports;
 mod vm_provision;
 mod vm_share;
 mod vm_share_9p;
+mod vm_share_virtiofs;
 mod vm_socket;
 mod vm_tutorial;
 mod vm_warm;

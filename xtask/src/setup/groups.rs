@@ -91,7 +91,7 @@ impl Group {
     pub fn why(self) -> &'static str {
         match self {
             Self::Build => "to compile; libssl-dev brings the OpenSSL that is linked into the program",
-            Self::Vm => "to run machines: QEMU 8 or newer",
+            Self::Vm => "to run machines: QEMU 8 or newer; two libraries for virtiofsd, which tests build",
             Self::Image => "to build the machine image from Debian's packages",
             Self::Docker => "a Docker command line, to talk to the engines in machines (no daemon)",
             Self::Shells => "to try `machine env` in every shell it speaks to",
@@ -122,6 +122,9 @@ impl Group {
                     &[
                         Package { name: QEMU_PACKAGE, proof: Proof::Qemu },
                         Package { name: "qemu-utils", proof: Proof::Qemu },
+                        // To build virtiofsd.
+                        package("libcap-ng-dev"),
+                        package("libseccomp-dev"),
                     ]
                 }
             }

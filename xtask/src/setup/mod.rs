@@ -2,11 +2,13 @@
 
 mod apt;
 mod backports;
+mod crate_program;
 mod docker;
 mod groups;
 mod install;
 mod moto;
 
+pub use crate_program::install as crate_program;
 pub use docker::environment as docker_environment;
 pub use groups::Group;
 pub use install::run;
