@@ -47,7 +47,8 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Use(words) => chosen::run(app, &words, manner),
         Command::User { command } => user::run(app, command, manner),
         Command::Version(version) => version::run(app, &version),
-        Command::Completions { shell } => version::completions(shell),
+        Command::Completion { shell } => version::completion(shell),
+        Command::Complete(asked) => version::complete(asked),
         Command::Supervise { name, adopt } => supervise::run(app, &name, adopt),
     }
 }

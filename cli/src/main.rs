@@ -3,6 +3,7 @@
 
 mod arguments;
 mod commands;
+mod completion;
 mod confirm;
 mod dispatch;
 mod outcome;

@@ -55,7 +55,7 @@ pub struct Doctor {
 pub struct Env {
     /// The machine [default: "default", where it exists]
     pub name: Option<String>,
-    /// The shell: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs [default: the one that runs this]
+    /// The shell: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs, nushell [default: the one that runs this]
     #[arg(long)]
     pub shell: Option<String>,
     /// Print the lines that undo it

@@ -1,5 +1,6 @@
 //! The words of the command line.
 
+mod completion;
 mod create;
 mod ec2;
 mod engine;
@@ -13,8 +14,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell as CompletionShell;
 
+pub use completion::{Complete, CompletionShell};
 pub use create::{Create, ShareBy};
 pub use ec2::{Ec2, Orphans};
 pub use engine::{EngineSettings, EngineSource, Provision, Set, User};
@@ -180,11 +181,15 @@ pub enum Command {
     },
     /// Print this program's version, or that of a machine's engine
     Version(Version),
-    /// Print a completion script for a shell
-    Completions {
+    /// Print the script that completes commands, flags and machines' names in a shell
+    #[command(alias = "completions")]
+    Completion {
         /// The shell
         shell: CompletionShell,
     },
+    /// Print what fits at a place of a command line
+    #[command(hide = true)]
+    Complete(Complete),
     /// Be the supervisor of a running machine
     #[command(hide = true)]
     Supervise {

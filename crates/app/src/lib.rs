@@ -50,7 +50,7 @@ mod use_machine;
 mod users;
 
 pub use action::Action;
-pub use app::App;
+pub use app::{App, DRIVERS};
 pub use connection::{Connection, EnvLines, EnvOptions};
 pub use containers::{Container, ContainerAction};
 pub use create::{CreateRequest, CreateWords, Created, UnconfirmedHost};

@@ -5,6 +5,7 @@
 mod adopted;
 mod bad_input;
 mod broken_store;
+mod completion;
 mod connection;
 mod containment;
 mod crash;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use machine_tests::Scene;
+use machine_tests::{Scene, find_program, nushell};
 
 /// A folder whose name has what shells treat specially.
 const HARD: &str = "sp ace, \"quoted\" 'single' $HOME `tick` back\\slash %h% ünï";
@@ -56,6 +56,64 @@ fn a_store_that_is_hard_to_quote_arrives_intact_in_every_shell() {
     // Unquoted, a POSIX shell splits at spaces before it reads the quotes: nothing that we print can mend that.
     for reader in READERS.iter().filter(|reader| !reader.eval.contains("eval $(")) {
         check(&scene, reader);
+    }
+}
+
+/// What the four variables are in a Nushell that did `before`; one that is not there is "gone".
+fn in_nushell(scene: &Scene, before: &str) -> String {
+    let script = format!(
+        "{before}\nfor name in [DOCKER_HOST DOCKER_CERT_PATH DOCKER_TLS_VERIFY DOCKER_MACHINE_NAME] {{ \
+         print (^sh -c $'printenv ($name) || echo gone') }}"
+    );
+    let run = scene.shell_at(&nushell(), &["-n", "-c", &script]).run();
+    assert_eq!(run.ok().stderr, "", "{run}");
+    run.text().to_owned()
+}
+
+#[test]
+fn nushell_reads_a_record_and_a_list_of_names() {
+    for store in ["store", HARD] {
+        let scene = Scene::with_store(store);
+        scene.run("create dev --no-wait").ok();
+        let url = scene.run("url dev").ok().line().to_owned();
+        let set = format!("{url}\n{}\n1\ndev\n", scene.folder("dev").display());
+        assert_eq!(in_nushell(&scene, "machine env dev | from nuon | load-env"), set);
+        let undone = "machine env dev | from nuon | load-env; hide-env -i ...(machine env -u | from nuon)";
+        assert_eq!(in_nushell(&scene, undone), "gone\n".repeat(4));
+        let socket = in_nushell(
+            &scene,
+            "machine env dev | from nuon | load-env; machine env --socket dev | from nuon | load-env",
+        );
+        assert!(socket.starts_with("unix://") && socket.ends_with("\n\n\ndev\n"), "empty is off: {socket}");
+        // The hints are the lines that do it.
+        for (command, before) in
+            [("machine env dev", ""), ("machine env -u", "machine env dev | from nuon | load-env; ")]
+        {
+            let printed = scene.shell_at(&nushell(), &["-n", "-c", command]).run();
+            let hint = printed.ok().text().lines().last().unwrap().strip_prefix("# ").unwrap().to_owned();
+            let expected = if before.is_empty() { set.clone() } else { "gone\n".repeat(4) };
+            assert_eq!(in_nushell(&scene, &format!("{before}{hint}")), expected, "{hint}");
+        }
+    }
+}
+
+#[test]
+fn emacs_evaluates_its_lines() {
+    for store in ["store", HARD] {
+        let scene = Scene::with_store(store);
+        scene.run("create dev --no-wait").ok();
+        let url = scene.run("url dev").ok().line().to_owned();
+        let call = |words: &str| {
+            format!(
+                "(with-temp-buffer (shell-command \"machine env --shell emacs {words}\" (current-buffer)) (eval-buffer))"
+            )
+        };
+        let ask = "(dolist (name '(\"DOCKER_HOST\" \"DOCKER_CERT_PATH\" \"DOCKER_MACHINE_NAME\")) \
+                   (princ (format \"%s\\n\" (getenv name))))";
+        let script = format!("(progn (setq inhibit-message t) {} {ask} {} {ask})", call("dev"), call("-u"));
+        let run = scene.shell_at(&find_program("emacs"), &["--batch", "-Q", "--eval", &script]).run();
+        let expected = format!("{url}\n{}\ndev\nnil\nnil\nnil\n", scene.folder("dev").display());
+        assert_eq!(run.ok().text(), expected);
     }
 }
 
