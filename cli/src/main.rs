@@ -6,10 +6,12 @@ mod commands;
 mod completion;
 mod confirm;
 mod dispatch;
+mod manual;
 mod outcome;
 mod progress;
 mod sizes;
 mod table;
+mod topics;
 
 use std::io::IsTerminal as _;
 

@@ -70,6 +70,12 @@ pub struct Env {
 }
 
 #[derive(Debug, Args)]
+pub struct ShellInit {
+    /// The shell: bash, zsh, sh, fish, powershell, tcsh, emacs, nushell [default: the one that runs this]
+    pub shell: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct Logs {
     /// The machine [default: "default", where it exists]
     pub name: Option<String>,

@@ -43,7 +43,7 @@ fn written(shell: CompletionShell, candidate: &CompletionCandidate, kept: &str) 
     if shell == CompletionShell::Bash {
         return Some(escaped(value.strip_prefix(kept).unwrap_or(value)));
     }
-    let help = candidate.get_help().map(|help| help.to_string()).unwrap_or_default();
+    let help = candidate.get_help().map(ToString::to_string).unwrap_or_default();
     let help = help.lines().next().unwrap_or_default().replace('\t', " ");
     Some(if help.is_empty() { value.to_owned() } else { format!("{value}\t{help}") })
 }

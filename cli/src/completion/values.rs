@@ -2,9 +2,12 @@
 
 use std::ffi::OsStr;
 
-use clap::{Arg, Command};
+use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
 use machine_app::{App, DRIVERS, Shell};
+
+use crate::arguments::Arguments;
+use crate::topics::TOPICS;
 
 /// What an argument takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +20,8 @@ enum Fits {
     Place,
     /// An image of the store, or one that can be had.
     Image,
+    /// A command, or a topic.
+    Explained,
     /// One of these.
     Words(&'static [&'static str]),
 }
@@ -30,9 +35,10 @@ fn fits(path: &[&str], id: &str) -> Option<Fits> {
         (["create"], "driver") => Some(Fits::Words(DRIVERS)),
         (["create", ..], "accelerator") => Some(Fits::Words(&["auto", "kvm", "hvf", "whpx", "tcg", "none"])),
         (["create"], "image") | (["image", ..], "name") => Some(Fits::Image),
-        (["env"], "shell") => Some(Fits::Words(Shell::NAMES)),
+        (["env" | "shell-init"], "shell") => Some(Fits::Words(Shell::NAMES)),
         (["ls"], "format") => Some(Fits::Words(&["text", "json", "table"])),
         (["ls"], "filters") => Some(Fits::Words(&["driver=", "label=", "name=", "state="])),
+        (["help"], "words") => Some(Fits::Explained),
         (["ssh" | "docker"], "words") => Some(Fits::MachineFirst),
         (["sync" | "scp" | "mount"], "from" | "to" | "source" | "target" | "paths" | "places") => Some(Fits::Place),
         (_, "name" | "names" | "machine" | "machines") => Some(Fits::Machine),
@@ -104,6 +110,12 @@ impl ValueCompleter for Values {
                 names.sort_unstable();
                 names.dedup();
                 fitting(names)
+            }
+            Fits::Explained => {
+                let command = Arguments::command();
+                let shown = command.get_subcommands().filter(|command| !command.is_hide_set());
+                let commands = shown.map(|command| command.get_name().to_owned());
+                fitting(commands.chain(TOPICS.iter().map(|topic| topic.name.to_owned())).collect())
             }
             Fits::Words(words) => fitting(words.iter().map(|word| (*word).to_owned()).collect()),
         }

@@ -73,40 +73,48 @@ impl Connection {
     /// # Errors
     /// A path that cannot be written in a shell's text.
     pub fn env(&self, options: &EnvOptions, no_proxy: Option<&(&'static str, String)>) -> Result<EnvLines> {
+        let mut statements = self.statements(options.socket)?;
+        if options.no_proxy {
+            let (variable, present) = no_proxy.map_or(("NO_PROXY", ""), |(name, value)| (*name, value.as_str()));
+            statements.push(Statement::Set(variable, excepted(present, &self.engine.ip().to_string())));
+        }
         let shell = options.shell;
-        let certificates = self.certificates.to_str().ok_or_else(|| {
-            Error::other(format!("the path {} is not valid Unicode", self.certificates.display()))
-                .hint("keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
-        })?;
-        let set = |name, value: &str| Statement::Set(name, value.to_owned());
-        let mut statements = if options.socket {
+        Ok(format!("{}\n{}", shell.setting(&statements), shell.usage_hint(&options.command, false)))
+    }
+
+    /// What is done to the variables of a Docker client: those of the TLS port, or of the socket.
+    ///
+    /// # Errors
+    /// A path that is no text; no socket.
+    pub(crate) fn statements(&self, socket: bool) -> Result<Vec<Statement<'static>>> {
+        let name = self.name.as_str();
+        let mut statements = if socket {
             let socket = self.socket.as_ref().ok_or_else(|| {
-                Error::new(Code::Usage, format!("machine {:?} has no socket on this computer", self.name.as_str()))
-                    .hint(format!("`machine env {}` points at its TLS port", self.name))
+                Error::new(Code::Usage, format!("machine {name:?} has no socket on this computer"))
+                    .hint(format!("`machine env {name}` points at its TLS port"))
             })?;
             // The client would speak TLS to a socket, too.
             vec![
                 Statement::Unset("DOCKER_TLS_VERIFY"),
                 Statement::Set("DOCKER_HOST", socket.url()),
                 Statement::Unset("DOCKER_CERT_PATH"),
-                set("DOCKER_MACHINE_NAME", self.name.as_str()),
             ]
         } else {
+            let certificates = self.certificates.to_str().ok_or_else(|| {
+                Error::other(format!("the path {} is not valid Unicode", self.certificates.display()))
+                    .hint("keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
+            })?;
             vec![
-                set("DOCKER_TLS_VERIFY", "1"),
+                Statement::Set("DOCKER_TLS_VERIFY", "1".to_owned()),
                 Statement::Set("DOCKER_HOST", self.url()),
-                set("DOCKER_CERT_PATH", certificates),
-                set("DOCKER_MACHINE_NAME", self.name.as_str()),
+                Statement::Set("DOCKER_CERT_PATH", certificates.to_owned()),
             ]
         };
+        statements.push(Statement::Set("DOCKER_MACHINE_NAME", name.to_owned()));
         if cfg!(windows) {
-            statements.push(set("COMPOSE_CONVERT_WINDOWS_PATHS", "true"));
+            statements.push(Statement::Set("COMPOSE_CONVERT_WINDOWS_PATHS", "true".to_owned()));
         }
-        if options.no_proxy {
-            let (variable, present) = no_proxy.map_or(("NO_PROXY", ""), |(name, value)| (*name, value.as_str()));
-            statements.push(Statement::Set(variable, excepted(present, &self.engine.ip().to_string())));
-        }
-        Ok(format!("{}\n{}", shell.setting(&statements), shell.usage_hint(&options.command, false)))
+        Ok(statements)
     }
 }
 

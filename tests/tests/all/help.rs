@@ -7,10 +7,12 @@ const COMMANDS: &[&str] = &[
     "active",
     "config",
     "create",
+    "df",
     "doctor",
     "ec2",
     "env",
     "image",
+    "import-docker-machine",
     "inspect",
     "ip",
     "kill",
@@ -19,16 +21,19 @@ const COMMANDS: &[&str] = &[
     "pause",
     "ports",
     "provision",
+    "reclaim",
     "regenerate-certs",
     "restart",
     "resume",
     "rm",
     "set",
     "share",
+    "shell-init",
     "ssh",
     "start",
     "status",
     "stop",
+    "support-bundle",
     "suspend",
     "sync",
     "tunnel",
@@ -38,6 +43,7 @@ const COMMANDS: &[&str] = &[
     "user",
     "version",
     "completion",
+    "help",
 ];
 
 #[test]
@@ -48,7 +54,7 @@ fn help_lists_every_command_and_is_data() {
     assert_eq!(run.stderr, "");
     let listed = run.text().lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let listed: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(listed, [COMMANDS, &["help"]].concat());
+    assert_eq!(listed, COMMANDS);
     insta::assert_snapshot!("help", run.text());
 }
 

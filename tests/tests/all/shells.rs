@@ -136,3 +136,61 @@ fn a_failing_env_sets_nothing_and_says_why() {
     run.ok().says("\"nope\" does not exist");
     assert_eq!(run.line(), "unset");
 }
+
+/// A shell, what it evaluates when it starts, and how it tells which machine it has.
+const STARTING: &[(&str, &str)] = &[
+    ("bash", "eval \"$(machine shell-init bash)\""),
+    ("zsh", "eval \"$(machine shell-init zsh)\""),
+    ("sh", "eval \"$(machine shell-init sh)\""),
+    ("fish", "machine shell-init fish | source"),
+    ("tcsh", "eval \"`machine shell-init tcsh`\""),
+];
+
+const ASK: &str = "sh -c 'echo ${DOCKER_MACHINE_NAME:-none}'";
+
+#[test]
+fn a_new_terminal_has_the_machine_that_use_chose() {
+    let scene = Scene::new();
+    scene.run("create dev --no-wait").ok();
+    let asked = |expected: &str| {
+        for (shell, start) in STARTING {
+            let run = scene.shell(shell, &format!("{start}\n{ASK}")).run();
+            assert_eq!((run.ok().line(), run.stderr.as_str()), (expected, ""), "{shell}");
+        }
+        let nu = format!("machine shell-init nushell | from nuon | load-env; ^{ASK}");
+        assert_eq!(scene.shell_at(&nushell(), &["-n", "-c", &nu]).run().ok().line(), expected);
+    };
+    asked("none");
+    scene.run("use dev").ok();
+    asked("dev");
+    // What the terminal has already goes before it.
+    let own = scene.shell("bash", &format!("export DOCKER_HOST=tcp://x:1\n{}\n{ASK}", STARTING[0].1)).run();
+    assert_eq!(own.ok().line(), "none");
+    // A machine that is off is no reason for words in a new terminal; neither is a store that cannot be read.
+    scene.run("stop dev").ok();
+    asked("none");
+    scene.run("rm -f dev").ok();
+    asked("none");
+    for (shell, start) in STARTING {
+        let run = scene.shell(shell, &format!("{start}\n{ASK}")).env("MACHINE_STORAGE_PATH", "/dev/null/x").run();
+        assert_eq!((run.ok().line(), run.stderr.as_str()), ("none", ""), "{shell}");
+    }
+}
+
+#[test]
+fn use_in_a_terminal_with_the_hook_changes_that_terminal() {
+    let scene = Scene::new();
+    for name in ["dev", "web"] {
+        scene.machine(["create", name, "--no-wait"]).ok();
+    }
+    for (shell, start) in &STARTING[..4] {
+        scene.run("use dev").ok();
+        let script = format!(
+            "{start}\n{ASK}\nmachine -q ls\nmachine use web 2>/dev/null\n{ASK}\nmachine use -u 2>/dev/null\n{ASK}"
+        );
+        assert_eq!(scene.shell(shell, &script).run().ok().text(), "dev\ndev\nweb\nweb\nnone\n", "{shell}");
+    }
+    let fails = scene.shell("bash", &format!("{}\nmachine status nope", STARTING[0].1)).run();
+    fails.exits(1).says("does not exist");
+    scene.run("shell-init cmd").exits(2).prints_nothing().fails_clearly();
+}
