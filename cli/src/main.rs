@@ -3,12 +3,15 @@
 
 mod arguments;
 mod commands;
+mod completion;
 mod confirm;
 mod dispatch;
+mod manual;
 mod outcome;
 mod progress;
 mod sizes;
 mod table;
+mod topics;
 
 use std::io::IsTerminal as _;
 

@@ -1,30 +1,35 @@
 //! The words of the command line.
 
+mod completion;
 mod create;
 mod ec2;
 mod engine;
 mod image;
 mod machines;
+mod moving;
 mod often;
 mod share;
 mod sync;
+mod upkeep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell as CompletionShell;
 
+pub use completion::{Complete, CompletionShell};
 pub use create::{Create, ShareBy};
 pub use ec2::{Ec2, Orphans};
 pub use engine::{EngineSettings, EngineSource, Provision, Set, User};
 pub use image::Image;
 pub use machines::{
-    Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, SomeMachines, Ssh, Stop,
-    Use, Version,
+    Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, ShellInit, SomeMachines,
+    Ssh, Stop, Use, Version,
 };
+pub use moving::ImportDockerMachine;
 pub use share::Share;
 pub use sync::Sync;
+pub use upkeep::{Df, Reclaim, SupportBundle};
 
 use often::Often;
 
@@ -32,11 +37,11 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this computer cannot carry the machine (nothing was made), \
 130 interrupted; `machine ssh` returns the remote command's.
 
-A machine's name may be left out where a machine called \"default\" exists.";
+A machine's name may be left out where a machine called \"default\" exists. `machine help topics` lists what else is explained.";
 
 /// Docker hosts on this computer: create one, point Docker at it, throw it away.
 #[derive(Debug, Parser)]
-#[command(name = "machine", version, disable_version_flag = true, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "machine", version, disable_version_flag = true, disable_help_subcommand = true, after_help = AFTER_HELP, max_term_width = 110)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: Global,
@@ -97,6 +102,8 @@ pub enum Command {
     Config(OneMachine),
     /// Create a machine
     Create(Box<Create>),
+    /// Tell what machines, images and saved states take of the disk
+    Df(Df),
     /// Check this computer, and the machines that run on it
     Doctor(Doctor),
     /// At Amazon EC2: find what was left behind, print the permissions needed
@@ -111,6 +118,10 @@ pub enum Command {
         #[command(subcommand)]
         command: Image,
     },
+    /// Take over machines of docker-machine, whose store stays as it is
+    ///
+    /// Adopted hosts (`generic`) come with their key and certificates; nothing is made anew, and nothing changes on them.
+    ImportDockerMachine(ImportDockerMachine),
     /// Print all that is known of a machine, as JSON or by a template
     Inspect(Inspect),
     /// Print the addresses of machines
@@ -130,6 +141,8 @@ pub enum Command {
     ///
     /// What is so already is left alone: a second run changes and restarts nothing, and one after a failure carries on.
     Provision(Provision),
+    /// Give space back that nothing needs; shows first what that is
+    Reclaim(Reclaim),
     /// Make new TLS certificates for machines; containers go on
     RegenerateCerts(RegenerateCerts),
     /// Restart machines
@@ -148,6 +161,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Share,
     },
+    /// Print what gives new terminals the machine that `machine use` chose
+    ShellInit(ShellInit),
     /// Log in to a machine, or run a command on it
     Ssh(Ssh),
     /// Start machines
@@ -156,6 +171,8 @@ pub enum Command {
     Status(OneMachine),
     /// Shut machines down
     Stop(Stop),
+    /// Pack what somebody else needs to help, without secrets
+    SupportBundle(SupportBundle),
     /// Save machines' memory and turn them off; `start` goes on there
     Suspend(SomeMachines),
     /// Copy a folder to a machine, from it, or both ways
@@ -180,11 +197,27 @@ pub enum Command {
     },
     /// Print this program's version, or that of a machine's engine
     Version(Version),
-    /// Print a completion script for a shell
-    Completions {
+    /// Print the script that completes words in a shell
+    #[command(alias = "completions")]
+    Completion {
         /// The shell
         shell: CompletionShell,
     },
+    /// Explain a command, or a topic: `machine help topics` lists those
+    Help {
+        /// The command, or the topic
+        #[arg(value_name = "COMMAND|TOPIC")]
+        words: Vec<String>,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Manual {
+        /// The folder
+        folder: PathBuf,
+    },
+    /// Print what fits at a place of a command line
+    #[command(hide = true)]
+    Complete(Complete),
     /// Be the supervisor of a running machine
     #[command(hide = true)]
     Supervise {

@@ -20,6 +20,9 @@ use crate::store::{MachineLock, Store};
 /// How long a command waits for another one that works on the same machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The drivers, by the names that records and people use.
+pub const DRIVERS: &[&str] = &["qemu", "ec2", "generic"];
+
 /// The one API of all front ends.
 #[derive(Clone)]
 pub struct App {
@@ -128,10 +131,8 @@ impl App {
             "qemu" => Ok(self.qemu()),
             "ec2" => Ok(self.ec2()),
             "generic" => Ok(Arc::new(GenericDriver)),
-            other => {
-                Err(Error::new(Code::Usage, format!("driver {other:?} not found"))
-                    .hint("drivers here: qemu, ec2, generic"))
-            }
+            other => Err(Error::new(Code::Usage, format!("driver {other:?} not found"))
+                .hint(format!("drivers here: {}", DRIVERS.join(", ")))),
         }
     }
 

@@ -11,6 +11,7 @@ mod current_context;
 mod dialer;
 mod engine;
 mod failure;
+mod prune;
 
 pub use clock::EngineClock;
 pub use containers::{BindMounts, ContainerChange, ContainerEvents, ContainerId, ContainerOutput, ContainerVerb};

@@ -153,6 +153,7 @@ fn fast_end_to_end(context: &mut Context, output: &mut Output) -> Result<Outcome
     };
     build_tests(context, output)?;
     let test = test.env("MACHINE_TEST_MOTO", setup::moto(output)?);
+    let test = test.env("MACHINE_TEST_NU", setup::nushell(output)?);
     test.args(["--", "--skip", WITH_MACHINES]).limit_minutes(15).run(output).map(|()| Outcome::Done)
 }
 
