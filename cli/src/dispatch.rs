@@ -5,8 +5,8 @@ use machine_core::Result;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    chosen, connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, share, ssh, supervise,
-    sync, tunnel, user, version,
+    chosen, connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, scp, share, ssh,
+    ssh_config, supervise, sync, tunnel, user, version,
 };
 use crate::progress::Manner;
 
@@ -33,9 +33,11 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Restart(power) => power::restart(app, &power, manner),
         Command::Resume(some) => power::resume(app, &some.names, manner),
         Command::Rm(rm) => remove::run(app, &rm, manner),
+        Command::Scp(words) => scp::run(app, words, arguments.global.quiet, manner),
         Command::Set(set) => provision::set(app, *set, manner),
         Command::Share { command } => share::run(app, command, manner),
         Command::Ssh(ssh) => ssh::run(app, ssh.words),
+        Command::SshConfig(words) => ssh_config::run(app, &words, manner),
         Command::Start(power) => power::start(app, &power, manner),
         Command::Status(one) => list::status(app, one.name.as_deref()),
         Command::Stop(stop) => power::stop(app, &stop, manner),

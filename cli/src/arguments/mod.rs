@@ -6,6 +6,7 @@ mod engine;
 mod image;
 mod machines;
 mod often;
+mod scp;
 mod share;
 mod sync;
 
@@ -23,6 +24,7 @@ pub use machines::{
     Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, SomeMachines, Ssh, Stop,
     Use, Version,
 };
+pub use scp::{Scp, SshConfig};
 pub use share::Share;
 pub use sync::Sync;
 
@@ -138,6 +140,11 @@ pub enum Command {
     Resume(SomeMachines),
     /// Remove machines, with everything in them
     Rm(Rm),
+    /// Copy files between this computer and machines, or from one machine to another
+    ///
+    /// A path in a machine that does not begin with / is below the login user's home. A file that was there is replaced when the new one
+    /// is whole. No OpenSSH is needed. From one machine to another, all goes through this computer.
+    Scp(Scp),
     /// Change a machine: its size, who reaches its ports, its engine's settings
     ///
     /// Each flag of the engine replaces all that it set before; an empty value takes it back. The engine restarts once, if it
@@ -150,6 +157,11 @@ pub enum Command {
     },
     /// Log in to a machine, or run a command on it
     Ssh(Ssh),
+    /// Print machines as hosts of OpenSSH, or let its configuration include them
+    ///
+    /// Each has its pinned key. For ssh, rsync, VS Code Remote, ansible, `docker -H ssh://NAME`. What is installed follows the machines when they start, change their
+    /// address or are removed.
+    SshConfig(SshConfig),
     /// Start machines
     Start(Power),
     /// Print the state of a machine

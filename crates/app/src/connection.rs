@@ -202,6 +202,7 @@ impl App {
         if let Err(error) = self.write_context(record, endpoints) {
             reporter.warn(format!("no Docker context for {:?}: {error}", record.name.as_str()));
         }
+        self.refresh_ssh_config(reporter);
     }
 
     fn write_context(&self, record: &MachineRecord, endpoints: Endpoints) -> Result<()> {
