@@ -5,17 +5,20 @@ use machine_core::Result;
 
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
-    chosen, connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, scp, share, ssh,
-    ssh_config, supervise, sync, tunnel, user, version,
+    chosen, connection, create, docker, doctor, ec2, image, list, logs, mount, ports, power, provision, remove, rename,
+    scp, share, ssh, ssh_config, supervise, sync, tunnel, user, version,
 };
 use crate::progress::Manner;
 
 pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
     let manner = Manner::of(&arguments.global);
+    let shown = manner.begin(None);
+    arguments.global.foreign.warnings().into_iter().for_each(|warning| shown.reporter.warn(warning));
     match arguments.command {
-        Command::Active => connection::active(app),
-        Command::Config(one) => connection::config(app, one.name.as_deref()),
+        Command::Active { .. } => connection::active(app),
+        Command::Config(words) => connection::config(app, &words),
         Command::Create(create) => create::run(app, *create, manner),
+        Command::Docker(words) => docker::run(app, words),
         Command::Doctor(doctor) => doctor::run(app, doctor.format),
         Command::Ec2 { command } => ec2::run(app, command, manner),
         Command::Env(env) => connection::env(app, &env),
@@ -26,10 +29,12 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Logs(logs) => logs::run(app, &logs),
         Command::Ls(ls) if arguments.global.quiet => list::names(app, &ls),
         Command::Ls(ls) => list::run(app, &ls),
+        Command::Mount(words) => mount::run(app, words, manner),
         Command::Pause(some) => power::pause(app, &some.names, manner),
         Command::Ports(ports) => ports::run(app, &ports),
         Command::Provision(provision) => provision::run(app, &provision, manner),
         Command::RegenerateCerts(certs) => power::regenerate_certificates(app, &certs, manner),
+        Command::Rename(words) => rename::run(app, &words, manner),
         Command::Restart(power) => power::restart(app, &power, manner),
         Command::Resume(some) => power::resume(app, &some.names, manner),
         Command::Rm(rm) => remove::run(app, &rm, manner),

@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod confirm;
 mod dispatch;
+mod go_duration;
 mod outcome;
 mod progress;
 mod sizes;

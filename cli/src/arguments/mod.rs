@@ -1,6 +1,8 @@
 //! The words of the command line.
 
 mod create;
+mod docker;
+mod docker_machine;
 mod ec2;
 mod engine;
 mod image;
@@ -17,17 +19,19 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell as CompletionShell;
 
 pub use create::{Create, ShareBy};
+pub use docker::{Docker, Mount, Rename};
 pub use ec2::{Ec2, Orphans};
 pub use engine::{EngineSettings, EngineSource, Provision, Set, User};
 pub use image::Image;
 pub use machines::{
-    Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, SomeMachines, Ssh, Stop,
-    Use, Version,
+    Config, Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, SomeMachines, Ssh,
+    Stop, Use, Version,
 };
 pub use scp::{Scp, SshConfig};
 pub use share::Share;
 pub use sync::Sync;
 
+use docker_machine::Foreign;
 use often::Often;
 
 const AFTER_HELP: &str = "\
@@ -78,6 +82,8 @@ pub struct Global {
     /// How progress is shown, on standard error
     #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
     pub progress: Progress,
+    #[command(flatten)]
+    pub foreign: Foreign,
 }
 
 /// How progress is shown.
@@ -94,11 +100,20 @@ pub enum Progress {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the machine that DOCKER_HOST points to
-    Active,
+    Active {
+        /// docker-machine asked all machines; nothing is asked here.
+        #[arg(long, short, hide = true)]
+        timeout: Option<u64>,
+    },
     /// Print the flags that point a Docker client at a machine
-    Config(OneMachine),
+    Config(Config),
     /// Create a machine
     Create(Box<Create>),
+    /// Run the Docker client of a machine itself: none is needed on this computer
+    ///
+    /// Its terminal, input and exit code are this command's. Paths are the machine's: `-v`, `cp`, `build` and `compose -f` do not see this
+    /// computer's folders but for those that are shared (`machine share`).
+    Docker(Docker),
     /// Check this computer, and the machines that run on it
     Doctor(Doctor),
     /// At Amazon EC2: find what was left behind, print the permissions needed
@@ -124,6 +139,8 @@ pub enum Command {
     /// List machines
     #[command(visible_alias = "list")]
     Ls(Ls),
+    /// Mount a folder of a machine on this computer, by sshfs
+    Mount(Mount),
     /// Halt machines; their memory stays where it is
     Pause(SomeMachines),
     /// List the ports that containers publish, on this computer
@@ -134,6 +151,8 @@ pub enum Command {
     Provision(Provision),
     /// Make new TLS certificates for machines; containers go on
     RegenerateCerts(RegenerateCerts),
+    /// Give a machine another name
+    Rename(Rename),
     /// Restart machines
     Restart(Power),
     /// Let paused machines go on

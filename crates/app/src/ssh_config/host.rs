@@ -109,6 +109,7 @@ impl App {
     /// A running machine for OpenSSH, with the file of its pinned key.
     pub(crate) fn ssh_host(&self, name: &MachineName) -> Result<Host> {
         let record = self.store.load(name)?;
+        self.check_login(&record)?;
         let dir = self.store.folder(name);
         let machine = MachineRef { record: &record, dir: &dir };
         let driver = self.driver(&record.driver)?;
