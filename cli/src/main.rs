@@ -6,6 +6,7 @@ mod commands;
 mod completion;
 mod confirm;
 mod dispatch;
+mod go_duration;
 mod manual;
 mod outcome;
 mod progress;

@@ -2,12 +2,15 @@
 
 mod completion;
 mod create;
+mod docker;
+mod docker_machine;
 mod ec2;
 mod engine;
 mod image;
 mod machines;
 mod moving;
 mod often;
+mod scp;
 mod share;
 mod sync;
 mod upkeep;
@@ -19,18 +22,21 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use completion::{Complete, CompletionShell};
 pub use create::{Create, ShareBy};
+pub use docker::{Docker, Mount, Rename};
 pub use ec2::{Ec2, Orphans};
 pub use engine::{EngineSettings, EngineSource, Provision, Set, User};
 pub use image::Image;
 pub use machines::{
-    Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, ShellInit, SomeMachines,
-    Ssh, Stop, Use, Version,
+    Config, Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, ShellInit,
+    SomeMachines, Ssh, Stop, Use, Version,
 };
 pub use moving::ImportDockerMachine;
+pub use scp::{Scp, SshConfig};
 pub use share::Share;
 pub use sync::Sync;
 pub use upkeep::{Df, Reclaim, SupportBundle};
 
+use docker_machine::Foreign;
 use often::Often;
 
 const AFTER_HELP: &str = "\
@@ -81,6 +87,8 @@ pub struct Global {
     /// How progress is shown, on standard error
     #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
     pub progress: Progress,
+    #[command(flatten)]
+    pub foreign: Foreign,
 }
 
 /// How progress is shown.
@@ -97,13 +105,22 @@ pub enum Progress {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the machine that DOCKER_HOST points to
-    Active,
+    Active {
+        /// docker-machine asked all machines; nothing is asked here.
+        #[arg(long, short, hide = true)]
+        timeout: Option<u64>,
+    },
     /// Print the flags that point a Docker client at a machine
-    Config(OneMachine),
+    Config(Config),
     /// Create a machine
     Create(Box<Create>),
     /// Tell what machines, images and saved states take of the disk
     Df(Df),
+    /// Run the Docker client of a machine itself: none is needed on this computer
+    ///
+    /// Its terminal, input and exit code are this command's. Paths are the machine's: `-v`, `cp`, `build` and `compose -f` do not see this
+    /// computer's folders but for those that are shared (`machine share`).
+    Docker(Docker),
     /// Check this computer, and the machines that run on it
     Doctor(Doctor),
     /// At Amazon EC2: find what was left behind, print the permissions needed
@@ -133,6 +150,8 @@ pub enum Command {
     /// List machines
     #[command(visible_alias = "list")]
     Ls(Ls),
+    /// Mount a folder of a machine on this computer, by sshfs
+    Mount(Mount),
     /// Halt machines; their memory stays where it is
     Pause(SomeMachines),
     /// List the ports that containers publish, on this computer
@@ -145,12 +164,19 @@ pub enum Command {
     Reclaim(Reclaim),
     /// Make new TLS certificates for machines; containers go on
     RegenerateCerts(RegenerateCerts),
+    /// Give a machine another name
+    Rename(Rename),
     /// Restart machines
     Restart(Power),
     /// Let paused machines go on
     Resume(SomeMachines),
     /// Remove machines, with everything in them
     Rm(Rm),
+    /// Copy files between this computer and machines, or from one machine to another
+    ///
+    /// A path in a machine that does not begin with / is below the login user's home. A file that was there is replaced when the new one
+    /// is whole. No OpenSSH is needed. From one machine to another, all goes through this computer.
+    Scp(Scp),
     /// Change a machine: its size, who reaches its ports, its engine's settings
     ///
     /// Each flag of the engine replaces all that it set before; an empty value takes it back. The engine restarts once, if it
@@ -165,6 +191,11 @@ pub enum Command {
     ShellInit(ShellInit),
     /// Log in to a machine, or run a command on it
     Ssh(Ssh),
+    /// Print machines as hosts of OpenSSH, or let its configuration include them
+    ///
+    /// Each has its pinned key. For ssh, rsync, VS Code Remote, ansible, `docker -H ssh://NAME`. What is installed follows the machines when they start, change their
+    /// address or are removed.
+    SshConfig(SshConfig),
     /// Start machines
     Start(Power),
     /// Print the state of a machine

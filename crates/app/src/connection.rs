@@ -23,6 +23,8 @@ pub struct Connection {
     pub name: MachineName,
     /// The engine's TLS port, seen from this computer.
     pub engine: SocketAddr,
+    /// What clients are told: with a name for the address, where the engine's owner gave one.
+    pub url: String,
     /// The folder with `ca.pem`, `cert.pem` and `key.pem`.
     pub certificates: PathBuf,
     /// The socket that speaks plain Docker API, for a machine of this computer.
@@ -48,7 +50,7 @@ pub type EnvLines = String;
 impl Connection {
     /// `DOCKER_HOST`.
     pub fn url(&self) -> String {
-        format!("tcp://{}", self.engine)
+        self.url.clone()
     }
 
     /// Whether `host`, a value of `DOCKER_HOST`, leads to this machine.
@@ -138,7 +140,14 @@ impl App {
         let record = self.store.load(name)?;
         let endpoints = self.endpoints(&record)?;
         let socket = self.engine_socket(&record)?;
-        Ok(Connection { name: name.clone(), engine: endpoints.engine, certificates: self.store.folder(name), socket })
+        let url = self.url_of(&record, endpoints)?;
+        Ok(Connection {
+            name: name.clone(),
+            engine: endpoints.engine,
+            url,
+            certificates: self.store.folder(name),
+            socket,
+        })
     }
 
     pub(crate) fn endpoints(&self, record: &MachineRecord) -> Result<Endpoints> {
@@ -147,6 +156,13 @@ impl App {
         let endpoints = endpoints.ok_or_else(|| Self::not_running(&record.name))?;
         self.adopt_orphan(record);
         Ok(endpoints)
+    }
+
+    /// What clients are told of where a machine's engine is.
+    pub(crate) fn url_of(&self, record: &MachineRecord, endpoints: Endpoints) -> Result<String> {
+        let dir = self.store.folder(&record.name);
+        let said = self.driver(&record.driver)?.url(MachineRef { record, dir: &dir });
+        Ok(said.unwrap_or_else(|| format!("tcp://{}", endpoints.engine)))
     }
 
     /// The statements that undo `env`.
@@ -191,7 +207,10 @@ impl App {
         Ok(EngineTarget {
             machine: record.name.to_string(),
             address,
-            server_name: "localhost".to_owned(),
+            server_name: self
+                .driver(&record.driver)?
+                .server_name(MachineRef { record, dir: &dir })
+                .unwrap_or_else(|| "localhost".to_owned()),
             ca_pem: read("ca.pem")?,
             client_cert_pem: read("cert.pem")?,
             client_key_pem: read("key.pem")?,
@@ -208,6 +227,7 @@ impl App {
         if let Err(error) = self.write_context(record, endpoints) {
             reporter.warn(format!("no Docker context for {:?}: {error}", record.name.as_str()));
         }
+        self.refresh_ssh_config(reporter);
     }
 
     fn write_context(&self, record: &MachineRecord, endpoints: Endpoints) -> Result<()> {
@@ -219,7 +239,7 @@ impl App {
             Some(socket) => (socket.url(), None),
             None => {
                 let tls = ContextTls { ca: read("ca.pem")?, cert: read("cert.pem")?, key: read("key.pem")? };
-                (format!("tcp://{}", endpoints.engine), Some(tls))
+                (self.url_of(record, endpoints)?, Some(tls))
             }
         };
         self.contexts()?.write(&EngineContext {
@@ -280,6 +300,7 @@ mod tests {
         Connection {
             name: "dev".parse().unwrap(),
             engine: "127.0.0.1:2376".parse().unwrap(),
+            url: "tcp://127.0.0.1:2376".into(),
             certificates: "/s/machines/dev".into(),
             socket: Some(EngineSocket::at("/run/dev.sock".into())),
         }

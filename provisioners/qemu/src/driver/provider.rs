@@ -277,6 +277,7 @@ impl Driver for QemuDriver {
             images: true,
             adopted: false,
             handed_host_key: false,
+            login: true,
             pause: true,
         }
     }
