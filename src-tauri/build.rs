@@ -2,16 +2,23 @@
 //! capability lists.
 
 const COMMANDS: &[&str] = &[
+    "ask_engine",
     "cancel",
     "change_container",
+    "change_engine",
     "command_line",
     "doctor",
+    "engine_line",
     "follow",
+    "keep_settings",
     "leave",
     "open_port",
+    "open_terminal",
     "perform",
     "quit",
+    "settings",
     "size_bounds",
+    "type_in",
     "watch",
 ];
 

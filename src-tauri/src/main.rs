@@ -24,16 +24,23 @@ fn main() -> Result<()> {
     tauri::Builder::default()
         .manage(Session::new())
         .invoke_handler(tauri::generate_handler![
+            commands::ask_engine,
             commands::cancel,
             commands::change_container,
+            commands::change_engine,
             commands::command_line,
             commands::doctor,
+            commands::engine_line,
             commands::follow,
+            commands::keep_settings,
             commands::leave,
             commands::open_port,
+            commands::open_terminal,
             commands::perform,
             commands::quit,
+            commands::settings,
             commands::size_bounds,
+            commands::type_in,
             commands::watch,
         ])
         .setup(|app| Ok(window::open(app)?))
