@@ -6,6 +6,7 @@ const COMMANDS: &[&str] = &[
     "cancel",
     "change_container",
     "change_engine",
+    "choose_folder",
     "command_line",
     "doctor",
     "engine_line",
@@ -17,8 +18,11 @@ const COMMANDS: &[&str] = &[
     "perform",
     "quit",
     "settings",
+    "share_chosen",
     "size_bounds",
     "type_in",
+    "unshare",
+    "unshare_line",
     "watch",
 ];
 

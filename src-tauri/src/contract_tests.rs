@@ -5,10 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use machine_app::{
-    Action, Answered, Card, Check, Container, ContainerAction, ContainerVerb, EngineAction, EngineAnswer,
-    EngineQuestion, Figures, Image, Language, Layer, LogKind, Member, NetworkRow, NewContainer, Outcome, PortRow,
-    PortState, Publish, Range, Restart, Row, Share, SizeBounds, Source, Step, TerminalRequest, Theme, Told, Typed,
-    Variable, Verb, VolumeMount, VolumeRow, WindowSettings,
+    Action, Answered, Card, Check, ChosenFolder, Container, ContainerAction, ContainerVerb, EngineAction, EngineAnswer,
+    EngineQuestion, Figures, FolderRow, Image, Language, Layer, LogKind, Member, NetworkRow, NewContainer, Outcome,
+    PortRow, PortState, Publish, Range, Restart, Row, Share, ShareState, SizeBounds, Source, Step, TerminalRequest,
+    Theme, Told, Typed, Variable, Verb, VolumeMount, VolumeRow, WindowSettings,
 };
 use machine_core::{Event, EventKind, Level, MachineName, Protocol, Stage};
 use serde_json::{Value, json};
@@ -100,6 +100,7 @@ fn sources() -> Vec<Source> {
         Source::Images { machine: machine() },
         Source::Volumes { machine: machine() },
         Source::Networks { machine: machine() },
+        Source::Folders { machine: machine() },
         Source::Figures { machine: machine(), id: "0123456789ab".parse().unwrap() },
         Source::Pull { machine: machine(), image: "alpine".parse().unwrap() },
     ];
@@ -207,10 +208,23 @@ fn engine_told() -> Vec<Told> {
         Told::Images { images: vec![image(None), image(Some(text()))] },
         Told::Volumes { volumes: vec![volume(None), volume(Some(text()))] },
         Told::Networks { networks: vec![network] },
+        Told::Folders { folders: folder_rows(), warnings: vec![text()] },
         Told::Figures { figures: None },
         Told::Figures { figures: Some(Figures::default()) },
         Told::Pull { status: text(), layers },
         Told::Output { text: text() },
+    ]
+}
+
+fn folder_rows() -> Vec<FolderRow> {
+    let text = || "text".to_owned();
+    let row =
+        |state, carrier| FolderRow { folder: text(), guest: text(), read_only: true, events: true, state, carrier };
+    vec![
+        row(None, None),
+        row(Some(ShareState::Mounting), None),
+        row(Some(ShareState::Mounted), Some(text())),
+        row(Some(ShareState::Waiting { reason: text() }), None),
     ]
 }
 
@@ -289,6 +303,11 @@ fn contract() -> Value {
         "news": news,
         "sources": sources(),
         "told": told,
+        "chosenFolder": ChosenFolder {
+            folder: "text".to_owned(),
+            line: "text".to_owned(),
+            read_only_line: "text".to_owned(),
+        },
         "settings": settings(),
         "terminal": terminal,
         "typed": typed,
@@ -303,9 +322,9 @@ fn what_goes_to_the_window_is_what_its_types_say() {
     let contract = serde_json::to_string_pretty(&contract()).unwrap();
     let text = format!(
         "// Written by a test of src-tauri: everything that goes over, in every form that it has. Do not edit.\n\
-         import type {{\n  Action,\n  Answered,\n  Check,\n  ContainerAction,\n  EngineAction,\n  EngineQuestion,\n  Failure,\n  News,\n  Settings,\n  \
+         import type {{\n  Action,\n  Answered,\n  Check,\n  ChosenFolder,\n  ContainerAction,\n  EngineAction,\n  EngineQuestion,\n  Failure,\n  News,\n  Settings,\n  \
          SizeBounds,\n  Source,\n  TerminalRequest,\n  Told,\n  Typed,\n  WorkEvent,\n}} from './backend.ts';\n\n\
-         interface Contract {{\n  actions: Action[];\n  checks: Check[];\n  containerActions: ContainerAction[];\n  \
+         interface Contract {{\n  actions: Action[];\n  checks: Check[];\n  chosenFolder: ChosenFolder;\n  containerActions: ContainerAction[];\n  \
          engineActions: EngineAction[];\n  engineAnswers: Answered[];\n  engineQuestions: EngineQuestion[];\n  events: WorkEvent[];\n  \
          failure: Failure;\n  news: News[];\n  settings: Settings[];\n  sizeBounds: SizeBounds;\n  sources: Source[];\n  \
          terminal: TerminalRequest;\n  told: Told[];\n  typed: Typed[];\n}}\n\nexport const contract: Contract = {contract};\n"

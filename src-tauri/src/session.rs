@@ -1,6 +1,7 @@
 //! What the commands share: the application, the work that goes on, and the window's own channel.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +52,8 @@ struct Inner {
     look: Notify,
     /// By channel. None for what was left before it began: the window's calls may arrive in another order than it made them.
     followed: Mutex<HashMap<u32, Option<oneshot::Sender<()>>>>,
+    /// The folder that was chosen last, and for which machine.
+    chosen: Mutex<Option<(MachineName, PathBuf)>>,
     /// Terminals, by channel.
     typing: Mutex<HashMap<u32, mpsc::UnboundedSender<Typed>>>,
 }
@@ -65,6 +68,7 @@ impl Session {
             window: Mutex::default(),
             look: Notify::new(),
             followed: Mutex::default(),
+            chosen: Mutex::default(),
             typing: Mutex::default(),
         }))
     }
@@ -165,6 +169,18 @@ impl Session {
         if let Some(terminal) = lock(&self.0.typing).get(&number) {
             let _ = terminal.send(typed);
         }
+    }
+
+    /// Keeps a folder that the user has chosen for a machine.
+    pub fn choose(&self, machine: MachineName, folder: PathBuf) {
+        *lock(&self.0.chosen) = Some((machine, folder));
+    }
+
+    /// The folder that the user has chosen for a machine.
+    pub fn chosen(&self, machine: &MachineName) -> Result<PathBuf> {
+        let chosen = lock(&self.0.chosen).clone();
+        let found = chosen.filter(|(of, _)| of == machine).map(|(_, folder)| folder);
+        found.ok_or_else(|| Error::new(Code::Usage, format!("no folder was chosen for {:?}", machine.as_str())))
     }
 
     async fn until_left<F, W>(&self, channel: Channel<Told>, work: F) -> Result<(), Failure>

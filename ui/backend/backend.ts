@@ -110,7 +110,7 @@ export interface PortRow {
 export type LogKind = 'serial' | 'supervisor' | 'qemu' | 'events';
 
 export type Source =
-  | { of: 'containers' | 'ports' | 'images' | 'volumes' | 'networks'; machine: string }
+  | { of: 'containers' | 'ports' | 'images' | 'volumes' | 'networks' | 'folders'; machine: string }
   | { of: 'machine_log'; machine: string; kind: LogKind }
   | { of: 'container_log'; machine: string; id: string }
   | { of: 'figures'; machine: string; id: string }
@@ -142,6 +142,23 @@ export interface Network {
   internal: boolean;
   built_in: boolean;
   members: { container: string; address: string | null }[];
+}
+
+/** A folder of this computer that a machine sees; named by where it sees it. */
+export interface FolderRow {
+  folder: string;
+  guest: string;
+  read_only: boolean;
+  events: boolean;
+  state: { is: 'mounting' | 'mounted' } | { is: 'waiting'; reason: string } | null;
+  carrier: string | null;
+}
+
+/** A folder that the user chose in the system's dialog, and the command lines that are equal to sharing it. */
+export interface ChosenFolder {
+  folder: string;
+  line: string;
+  read_only_line: string;
 }
 
 /** What a container uses now, and has moved since it started. */
@@ -241,6 +258,7 @@ export type Told =
   | { kind: 'images'; images: Image[] }
   | { kind: 'volumes'; volumes: Volume[] }
   | { kind: 'networks'; networks: Network[] }
+  | { kind: 'folders'; folders: FolderRow[]; warnings: string[] }
   | { kind: 'figures'; figures: Figures | null }
   | { kind: 'pull'; status: string; layers: Layer[] }
   | { kind: 'output'; text: string }
@@ -263,6 +281,12 @@ export interface Backend {
   engineLine(action: EngineAction): Promise<string>;
   askEngine(question: EngineQuestion): Promise<Answered>;
   openTerminal(request: TerminalRequest, told: (told: Told) => void, failed: (failure: Failure) => void): Terminal;
+  /** Opens the system's dialog; none when it was left without a choice. */
+  chooseFolder(machine: string): Promise<ChosenFolder | null>;
+  /** Lets the machine see the folder that was chosen last. */
+  shareChosen(machine: string, readOnly: boolean): Promise<void>;
+  unshare(machine: string, guest: string): Promise<void>;
+  unshareLine(machine: string, guest: string): Promise<string>;
   settings(): Promise<Settings>;
   keepSettings(settings: Settings): Promise<void>;
   /** Opens the page at a port of this computer that a container of the machine publishes. */

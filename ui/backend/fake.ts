@@ -1,7 +1,7 @@
 // Machines that are played, for a browser: the tests of the front end run on them, and so does whoever works on how it looks.
 // `?scene=` chooses what is there (none, some, trouble, many); `&pace=` how long each stage takes, in milliseconds.
 import { PlayedEngine } from './fake-engine.ts';
-import type { Action, Backend, Card, Container, ContainerVerb, Failure, News, PortRow, Settings, Told, Verb, WorkEvent } from './backend.ts';
+import type { Action, Backend, Card, Container, ContainerVerb, Failure, FolderRow, News, PortRow, Settings, Told, Verb, WorkEvent } from './backend.ts';
 
 const GIB = 1024;
 
@@ -168,6 +168,13 @@ export function fakeBackend(): Backend {
   const engine = new PlayedEngine(pace, () => containers, () => {
     for (const follower of followers) follower();
   });
+  let folders: FolderRow[] = [
+    { folder: '/home/ada/src/shop', guest: '/home/ada/src/shop', read_only: false, events: true, state: { is: 'mounted' }, carrier: 'sftp' },
+    { folder: '/home/ada/data', guest: '/data', read_only: true, events: false, state: { is: 'waiting', reason: 'the folder is not there' }, carrier: null },
+  ];
+  const tellAll = () => {
+    for (const follower of followers) follower();
+  };
   const cancelled = new Map<string, () => void>();
 
   const publish = () => {
@@ -273,6 +280,19 @@ export function fakeBackend(): Backend {
       if (containers.find((one) => one.id === request.id)?.name === 'registry') setTimeout(() => failed(refuse('the engine of machine "dev" answered 400: no /bin/sh in this container')));
       return engine.terminal(told);
     },
+    chooseFolder: async (machine) => ({ folder: '/home/ada/notes', line: `machine share add ${machine} /home/ada/notes`, read_only_line: `machine share add ${machine} /home/ada/notes:ro` }),
+    async shareChosen(_machine, readOnly) {
+      await new Promise((go) => setTimeout(go, pace));
+      if (folders.some((row) => row.folder === '/home/ada/notes')) throw refuse('/home/ada/notes is shared already');
+      folders = [...folders, { folder: '/home/ada/notes', guest: '/home/ada/notes', read_only: readOnly, events: false, state: { is: 'mounted' }, carrier: 'sftp' }];
+      tellAll();
+    },
+    async unshare(_machine, guest) {
+      await new Promise((go) => setTimeout(go, pace));
+      folders = folders.filter((row) => row.guest !== guest);
+      tellAll();
+    },
+    unshareLine: async (machine, guest) => `machine share rm ${machine} ${guest}`,
     settings: async () => JSON.parse(sessionStorage.getItem('settings') ?? '{"theme":"system","language":"system","cpus":null,"memory_mib":null,"disk_mib":null}') as Settings,
     keepSettings: async (settings) => sessionStorage.setItem('settings', JSON.stringify(settings)),
     follow(source, told, failed) {
@@ -282,7 +302,8 @@ export function fakeBackend(): Backend {
       const say = (news: Told) => left || told(structuredClone(news));
       const stop = machines.find((machine) => machine.name === source.machine)?.state !== 'Running';
       const look = () => {
-        if (stop) say({ kind: 'waiting', reason: `machine "${source.machine}": Host is not running` });
+        if (source.of === 'folders') say({ kind: 'folders', folders, warnings: [] });
+        else if (stop) say({ kind: 'waiting', reason: `machine "${source.machine}": Host is not running` });
         else if (source.of === 'ports') say({ kind: 'ports', ports: PORTS });
         else if (engine.told(source.of)) say(engine.told(source.of)!);
         else say({ kind: 'containers', docker: `docker --context ${source.machine}`, containers });

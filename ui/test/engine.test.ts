@@ -1,4 +1,4 @@
-// Images, volumes, networks and single containers in a browser, over a played engine.
+// Images, volumes, networks, folders and single containers in a browser, over a played engine.
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -148,6 +148,29 @@ for (const colors of ['light', 'dark'] as const) {
       await button(page, 'Remove back').waitFor({ state: 'detached' });
     }));
 
+  test(`folders say whether the machine sees them, are added after the system's dialog, and removed (${colors})`, () =>
+    inMachine({ colors }, async (page) => {
+      await tab(page, 'Folders');
+      await page.getByText('not seen: the folder is not there').waitFor();
+      await button(page, 'Add a folder…').click();
+      await page.getByText('machine share add dev /home/ada/notes', { exact: true }).waitFor();
+      await page.getByRole('checkbox', { name: 'To read only' }).check();
+      await page.getByText('machine share add dev /home/ada/notes:ro').waitFor();
+      await expectNoBarriers(page);
+      await button(page, 'Add folder').click();
+      await page.getByText('3 folders').waitFor();
+      await picture(page, `folders-${colors}`);
+      await expectNoBarriers(page);
+      await button(page, 'Add a folder…').click();
+      await button(page, 'Add folder').click();
+      await page.getByText('is shared already').waitFor();
+      await button(page, 'Cancel').click();
+      await button(page, 'Remove /home/ada/data').click();
+      await page.getByText('machine share rm dev /data').waitFor();
+      await button(page, 'Remove folder').click();
+      await page.getByText('2 folders').waitFor();
+    }));
+
   test(`a container is run with all that was chosen, said as a command line (${colors})`, () =>
     inMachine({ colors }, async (page) => {
       await page.getByText('shop-web-1').waitFor();
@@ -224,7 +247,7 @@ test('a container without a shell says so instead of a terminal', () =>
 
 test('all of it is there in French too', () =>
   inMachine({ language: 'fr-FR' }, async (page) => {
-    for (const name of ['Images', 'Volumes', 'Réseaux']) {
+    for (const name of ['Images', 'Volumes', 'Réseaux', 'Dossiers']) {
       await tab(page, name);
       await page.getByRole('columnheader', { name: 'Actions' }).waitFor();
       await picture(page, `french-${name}`);

@@ -2,5 +2,5 @@
 import type { Settings } from '../backend/backend.ts';
 
 export function showTheme(theme: Settings['theme']) {
-  document.documentElement.style.colorScheme = theme === 'system' ? '' : theme;
+  document.documentElement.dataset['theme'] = theme;
 }

@@ -57,22 +57,28 @@ impl App {
         let engine = self.engine_of(&request.machine)?;
         let size = (request.columns, request.rows);
         let (mut input, mut output) = engine.terminal(&request.id, &SHELL, size).await?;
-        let mut decoder = Decoder::default();
-        loop {
-            tokio::select! {
-                piece = output.next() => match piece? {
-                    Some(bytes) => tell(Told::Output { text: decoder.text(&bytes) }),
-                    None => {
-                        tell(Told::End);
-                        return Ok(());
-                    }
-                },
-                Some(did) = typed.recv() => match did {
+        // Each by itself: a process that reads nothing must not keep what it shows from being seen.
+        let show = async {
+            let mut decoder = Decoder::default();
+            while let Some(bytes) = output.next().await? {
+                tell(Told::Output { text: decoder.text(&bytes) });
+            }
+            tell(Told::End);
+            Ok(())
+        };
+        let hear = async {
+            while let Some(did) = typed.recv().await {
+                match did {
                     Typed::Text { text } => input.type_in(text.as_bytes()).await?,
                     // A size that comes too late is no reason to hang up.
                     Typed::Size { columns, rows } => drop(input.resize(columns, rows).await),
-                },
+                }
             }
+            std::future::pending().await
+        };
+        tokio::select! {
+            shown = show => shown,
+            heard = hear => heard,
         }
     }
 }

@@ -118,7 +118,7 @@ fn volume_rows(volumes: Vec<Volume>, containers: &[ContainerSummary]) -> Vec<Vol
             // Engines before 23 do not mark them.
             anonymous: long_name || volume.labels.contains_key("com.docker.volume.anonymous"),
             project: volume.labels.remove("com.docker.compose.project"),
-            created: volume.created_at.map(|created| created.to_string()),
+            created: volume.created_at,
             name: volume.name,
             driver: volume.driver,
         }
@@ -187,7 +187,7 @@ mod tests {
         .unwrap()
     }
 
-    fn image(id: &str, tags: Value) -> Value {
+    fn image(id: &str, tags: &Value) -> Value {
         json!({"Id": id, "ParentId": "", "RepoTags": tags, "RepoDigests": [], "Created": 1, "Size": 5, "SharedSize": -1,
                "Labels": {}, "Containers": -1})
     }
@@ -195,8 +195,8 @@ mod tests {
     #[test]
     fn each_name_of_an_image_is_a_row_and_what_has_none_comes_last() {
         let images = from_value(json!([
-            image("sha256:b", json!(["<none>:<none>"])),
-            image("sha256:a", json!(["web:2", "web:1"])),
+            image("sha256:b", &json!(["<none>:<none>"])),
+            image("sha256:a", &json!(["web:2", "web:1"])),
         ]))
         .unwrap();
         let rows = image_rows(images, &containers());

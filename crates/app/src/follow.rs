@@ -14,6 +14,7 @@ use crate::figures::{Figures, figures};
 use crate::logs::LogKind;
 use crate::pull::Layer;
 use crate::readiness::printable;
+use crate::window_folders::FolderRow;
 
 /// Lines of a log that are shown to begin with.
 const FIRST_LINES: usize = 1000;
@@ -71,6 +72,11 @@ pub enum Source {
         /// The machine.
         machine: MachineName,
     },
+    /// The folders of this computer that a machine sees.
+    Folders {
+        /// The machine.
+        machine: MachineName,
+    },
     /// What a container uses, once a second.
     Figures {
         /// The machine.
@@ -122,6 +128,13 @@ pub enum Told {
     Networks {
         /// By name.
         networks: Vec<NetworkRow>,
+    },
+    /// All folders, as they are now.
+    Folders {
+        /// In order.
+        folders: Vec<FolderRow>,
+        /// What the user should know.
+        warnings: Vec<String>,
     },
     /// What a container uses; none while it does not run.
     Figures {
@@ -193,6 +206,7 @@ impl App {
             Source::Images { machine } => self.follow_listing(&machine, Listing::Images, &tell).await,
             Source::Volumes { machine } => self.follow_listing(&machine, Listing::Volumes, &tell).await,
             Source::Networks { machine } => self.follow_listing(&machine, Listing::Networks, &tell).await,
+            Source::Folders { machine } => self.follow_folders(&machine, &tell).await,
             Source::Figures { machine, id } => self.follow_figures(&machine, &id, &tell).await,
             Source::Pull { machine, image } => self.follow_pull(&machine, &image, &tell).await,
             Source::Ports { machine } => self.follow_ports(&machine, &tell).await,

@@ -54,6 +54,7 @@ mod sync;
 mod upgrade;
 mod use_machine;
 mod users;
+mod window_folders;
 mod window_settings;
 
 pub use action::Action;
@@ -101,4 +102,5 @@ pub use sync::SyncWords;
 pub use upgrade::Upgraded;
 pub use use_machine::Chosen;
 pub use users::UserAdded;
+pub use window_folders::{ChosenFolder, FolderRow};
 pub use window_settings::{Language, Theme, WindowSettings};
