@@ -172,9 +172,9 @@ fn with_machines(context: &mut Context, output: &mut Output) -> Result<Outcome> 
     };
     let bare = image::bare(output)?;
     build_tests(context, output)?;
-    // One after the other: a machine under software emulation keeps two cores busy.
+    // Two at once: a machine under software emulation boots on little more than one core, and tests wait in between.
     let test = test
-        .args([WITH_MACHINES, "--", "--test-threads=1"])
+        .args([WITH_MACHINES, "--", "--test-threads=2"])
         .env("MACHINE_TEST_IMAGE", folder)
         .env("MACHINE_TEST_BARE", bare);
     test.limit_minutes(60).run(output).map(|()| Outcome::Done)

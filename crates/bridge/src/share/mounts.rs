@@ -1,9 +1,9 @@
 //! What the guest is told about its mounts: scripts of few processes, each of which costs 20 ms and more without hardware
 //! acceleration.
 //!
-//! 9p mounts a device of the virtual machine. `sshfs` connects to a port of the guest's own loopback, behind which this side listens, and connects again when that was
-//! lost (`-o reconnect`). So a mount outlives the connection, and with it the folders that running containers have of it:
-//! what is mounted anew they would not see.
+//! 9p mounts a device of the virtual machine. `sshfs` connects to a port of the guest's own loopback, behind which this side
+//! listens, and connects again when that was lost (`-o reconnect`). So a mount outlives the connection, and with it the
+//! folders that running containers have of it: what is mounted anew they would not see.
 
 use jiff::Timestamp;
 use machine_core::{Carrier, SharedFolder};
