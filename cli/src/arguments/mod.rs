@@ -283,6 +283,7 @@ mod tests {
     fn the_command_lines_that_the_window_shows_are_understood_here() {
         let actions = [
             r#"{"verb":"create","name":"dev","cpus":2,"memory_mib":1536,"disk_mib":20480}"#,
+            r#"{"verb":"resize","name":"dev","cpus":2,"memory_mib":1536,"disk_mib":20480}"#,
             r#"{"verb":"start","name":"dev"}"#,
             r#"{"verb":"stop","name":"dev"}"#,
             r#"{"verb":"restart","name":"dev"}"#,
@@ -294,9 +295,12 @@ mod tests {
             let line = serde_json::from_str::<machine_app::Action>(action).unwrap().command_line();
             let arguments =
                 Arguments::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
-            if let Command::Create(create) = arguments.command {
-                assert_eq!((create.cpus, create.memory, create.disk), (Some(2), Some(1536), Some(20480)));
-            }
+            let size = match arguments.command {
+                Command::Create(create) => (create.cpus, create.memory, create.disk),
+                Command::Set(set) => (set.cpus, set.memory, set.disk),
+                _ => continue,
+            };
+            assert_eq!(size, (Some(2), Some(1536), Some(20480)));
         }
     }
 
