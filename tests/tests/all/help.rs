@@ -30,6 +30,7 @@ const COMMANDS: &[&str] = &[
     "resume",
     "rm",
     "scp",
+    "another",
     "set",
     "share",
     "shell-init",
