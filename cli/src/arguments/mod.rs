@@ -30,7 +30,7 @@ pub use machines::{
     Config, Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, ShellInit,
     SomeMachines, Ssh, Stop, Use, Version,
 };
-pub use moving::ImportDockerMachine;
+pub use moving::{Export, Import, ImportDockerMachine};
 pub use scp::{Scp, SshConfig};
 pub use share::Share;
 pub use sync::Sync;
@@ -130,11 +130,18 @@ pub enum Command {
     },
     /// Print the lines that point a shell's Docker client at a machine
     Env(Env),
+    /// Pack a machine that is off into a file, for another computer
+    ///
+    /// Its keys go with it: whoever has the file can become root in the machine. Folders that it saw, arguments for QEMU and who reaches its
+    /// ports stay behind.
+    Export(Export),
     /// Images that machines are made from
     Image {
         #[command(subcommand)]
         command: Image,
     },
+    /// Make a machine of a file that `machine export` made
+    Import(Import),
     /// Take over machines of docker-machine, whose store stays as it is
     ///
     /// Adopted hosts (`generic`) come with their key and certificates; nothing is made anew, and nothing changes on them.
@@ -283,6 +290,7 @@ mod tests {
     fn the_command_lines_that_the_window_shows_are_understood_here() {
         let actions = [
             r#"{"verb":"create","name":"dev","cpus":2,"memory_mib":1536,"disk_mib":20480}"#,
+            r#"{"verb":"resize","name":"dev","cpus":2,"memory_mib":1536,"disk_mib":20480}"#,
             r#"{"verb":"start","name":"dev"}"#,
             r#"{"verb":"stop","name":"dev"}"#,
             r#"{"verb":"restart","name":"dev"}"#,
@@ -294,9 +302,12 @@ mod tests {
             let line = serde_json::from_str::<machine_app::Action>(action).unwrap().command_line();
             let arguments =
                 Arguments::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
-            if let Command::Create(create) = arguments.command {
-                assert_eq!((create.cpus, create.memory, create.disk), (Some(2), Some(1536), Some(20480)));
-            }
+            let size = match arguments.command {
+                Command::Create(create) => (create.cpus, create.memory, create.disk),
+                Command::Set(set) => (set.cpus, set.memory, set.disk),
+                _ => continue,
+            };
+            assert_eq!(size, (Some(2), Some(1536), Some(20480)));
         }
     }
 
