@@ -134,7 +134,9 @@ impl<T: FnMut(u64) -> io::Result<()>> Read for Counted<'_, T> {
 }
 
 fn open(path: &Path) -> Result<tar::Archive<GzDecoder<File>>> {
-    let file = File::open(path).map_err(|error| crate::files::explain(error, "cannot read", path))?;
+    let file = File::open(path).map_err(|error| {
+        crate::files::explain(error, "cannot read", path).hint("name the file that `machine export NAME FILE` made")
+    })?;
     Ok(tar::Archive::new(GzDecoder::new(file)))
 }
 

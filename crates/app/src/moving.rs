@@ -32,6 +32,8 @@ impl App {
     /// # Errors
     /// A machine that is not off, or is not of this computer; a file that is there or cannot be written. Nothing is left then.
     pub async fn export(&self, name: &MachineName, path: &Path, reporter: &Reporter) -> Result<u64> {
+        // A name that nobody has leaves no lock behind.
+        self.store.load(name)?;
         let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
         let refused = |why: &str| Error::other(format!("machine {:?} cannot be exported: {why}", name.as_str()));
