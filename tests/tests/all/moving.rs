@@ -23,7 +23,7 @@ fn exported() -> (Scene, PathBuf) {
 }
 
 fn import(scene: &Scene, file: &Path, more: &[&str]) -> Run {
-    scene.machine(["import".as_ref(), file.as_os_str()].into_iter().chain(more.iter().map(|word| word.as_ref())))
+    scene.machine(["import".as_ref(), file.as_os_str()].into_iter().chain(more.iter().map(AsRef::as_ref)))
 }
 
 /// Another computer: a store and images of its own.
