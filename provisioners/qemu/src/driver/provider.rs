@@ -183,7 +183,7 @@ impl QemuDriver {
             .context(|| "cannot look for QEMU".into())?
     }
 
-    async fn disk_tool(&self, arch: Arch) -> Result<DiskTool> {
+    pub(super) async fn disk_tool(&self, arch: Arch) -> Result<DiskTool> {
         self.facts(arch).await?.qemu.map(|qemu| DiskTool::new(qemu.img)).ok_or_else(|| {
             Error::other("QEMU was not found on this computer").hint("`machine doctor` says how to install it")
         })
