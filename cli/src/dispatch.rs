@@ -6,7 +6,7 @@ use machine_core::Result;
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
     chosen, connection, create, doctor, ec2, image, list, logs, ports, power, provision, remove, share, ssh, supervise,
-    sync, tunnel, user, version,
+    sync, tunnel, user, version, workshop,
 };
 use crate::progress::Manner;
 
@@ -19,6 +19,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Doctor(doctor) => doctor::run(app, doctor.format),
         Command::Ec2 { command } => ec2::run(app, command, manner),
         Command::Env(env) => connection::env(app, &env),
+        Command::Extend(words) => workshop::extend(app, &words, manner),
         Command::Image { command } => image::run(app, command, manner),
         Command::Inspect(inspect) => list::inspect(app, &inspect),
         Command::Ip(some) => connection::ip(app, &some.names),
@@ -47,6 +48,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Use(words) => chosen::run(app, &words, manner),
         Command::User { command } => user::run(app, command, manner),
         Command::Version(version) => version::run(app, &version),
+        Command::Workshop { command } => workshop::run(app, command, manner),
         Command::Completions { shell } => version::completions(shell),
         Command::Supervise { name, adopt } => supervise::run(app, &name, adopt),
     }

@@ -8,6 +8,7 @@ mod machines;
 mod often;
 mod share;
 mod sync;
+mod workshop;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -25,6 +26,10 @@ pub use machines::{
 };
 pub use share::Share;
 pub use sync::Sync;
+pub use workshop::{
+    Extend, Login, Workshop, WorkshopCreate, WorkshopExec, WorkshopExtend, WorkshopHandout, WorkshopRetry,
+    WorkshopStatus,
+};
 
 use often::Often;
 
@@ -106,6 +111,8 @@ pub enum Command {
     },
     /// Print the lines that point a shell's Docker client at a machine
     Env(Env),
+    /// Put off the end of machines that end themselves (`create --expires`)
+    Extend(Extend),
     /// Images that machines are made from
     Image {
         #[command(subcommand)]
@@ -180,6 +187,11 @@ pub enum Command {
     },
     /// Print this program's version, or that of a machine's engine
     Version(Version),
+    /// Docker hosts for many people: make them, hand them out, watch them, remove them
+    Workshop {
+        #[command(subcommand)]
+        command: Workshop,
+    },
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -48,6 +48,7 @@ mod sync;
 mod upgrade;
 mod use_machine;
 mod users;
+mod workshop;
 
 pub use action::Action;
 pub use app::App;
@@ -64,6 +65,7 @@ pub use environment::{Environment, HostProxies};
 pub use filter::Filter;
 pub use follow::{Source, Told};
 pub use image_use_cases::ImageWords;
+pub use jiff::Timestamp;
 pub use list::{Inspection, Row};
 pub use logs::{Following, LogKind};
 pub use machine_bridge::{Carried, PortRow, PortState, ShareState};
@@ -85,3 +87,7 @@ pub use sync::SyncWords;
 pub use upgrade::Upgraded;
 pub use use_machine::Chosen;
 pub use users::UserAdded;
+pub use workshop::{
+    ExecEnd, ExecLine, Handout, HandoutWords, LoginBy, Person, Seat, SeatStatus, Workshop, WorkshopCost,
+    WorkshopReport, WorkshopRow, WorkshopStatus, WorkshopWords,
+};

@@ -34,3 +34,4 @@ mod vm_socket;
 mod vm_tutorial;
 mod vm_two;
 mod vm_warm;
+mod workshop;
