@@ -88,7 +88,6 @@ fn instances_whose_answer_never_came_are_adopted_by_retry() {
     let state = cloud.state();
     assert_eq!(cloud.instances().len(), 2);
     assert_eq!((state["groups"].as_array().unwrap().len(), state["keys"].as_array().unwrap().len()), (1, 1));
-    // A host that was taken away at the console counts as missing, too.
     scene.run("workshop rm -y lab").ok();
     nothing_is_left(&scene, &cloud, "after rm");
 }
@@ -320,6 +319,17 @@ fn passwords_are_made_by_the_handout_stand_on_its_pages_and_nowhere_else() {
     assert_eq!(std::fs::read_to_string(scene.path("lab-handout/lab-01-student.md")).unwrap(), page);
     scene.run("workshop handout lab --new-passwords").ok();
     assert_ne!(std::fs::read_to_string(scene.path("lab-handout/lab-01-student.md")).unwrap(), page);
+
+    // Another one in its place begins anew.
+    scene.run("rm -y lab-01").ok();
+    let status = scene.run("workshop status lab --format json").ok().json();
+    assert_eq!((&status["seats"][0]["state"], &status["seats"][0]["prepared"]), (&json!("Missing"), &json!(false)));
+    let retry = scene.command(["workshop", "retry", "lab"]).limit(STEP).start();
+    boot(&cloud, port, &mut hosts, 1);
+    retry.finish().ok().says("lab-01 is ready");
+    assert!(std::fs::read_to_string(hosts[1].1.root("etc/passwd")).unwrap().contains("\nstudent:"));
+    std::fs::create_dir_all(hosts[1].1.root("etc/ssh/sshd_config.d")).unwrap();
+    scene.run("workshop handout lab").ok().says("1 pages are in");
     scene.run("workshop rm -y lab").ok();
     nothing_is_left(&scene, &cloud, "after rm");
 }

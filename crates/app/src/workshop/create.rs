@@ -219,7 +219,10 @@ impl App {
         while let Some((host, result)) = done.next().await {
             count += 1;
             match result {
-                Ok(()) => report.ready.push(host),
+                Ok(()) => {
+                    reporter.info(format!("{host} is ready"));
+                    report.ready.push(host);
+                }
                 Err(error) if error.code() == Code::Interrupted => return Err(error),
                 Err(error) => {
                     reporter.warn(format!("{host}: {error}"));

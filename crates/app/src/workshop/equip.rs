@@ -13,7 +13,7 @@ use crate::files;
 use crate::readiness::Console;
 
 /// The most that is put on each host, bytes: it goes once to every one of them.
-const LARGEST: u64 = 256 << 20;
+const LARGEST: u64 = 64 << 20;
 
 /// Whether a `--put` is a repository.
 fn is_repository(put: &str) -> bool {
@@ -60,10 +60,14 @@ impl App {
                     return Err(Error::new(Code::AlreadyExists, "there is another machine of that name"));
                 }
                 Ok(record) if record.phase == Phase::Ready => {}
-                _ => drop(self.create(request, &reporter).await?),
+                _ => {
+                    journal.begin_anew(&host)?;
+                    self.create(request, &reporter).await?;
+                }
             }
         }
-        if seat.prepared {
+        let is_prepared = |seat: &Seat| seat.host == host && seat.prepared;
+        if journal.snapshot().seats.iter().any(is_prepared) {
             return Ok(());
         }
         let _lock = self.lock(&host, &reporter).await?;
@@ -154,7 +158,7 @@ struct Bounded(Vec<u8>);
 impl std::io::Write for Bounded {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         if (self.0.len() + bytes.len()) as u64 > LARGEST {
-            return Err(std::io::Error::other("it has more than 256 MiB; a git repository or an image carries more"));
+            return Err(std::io::Error::other("it has more than 64 MiB; a git repository or an image carries more"));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())

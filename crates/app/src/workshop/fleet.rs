@@ -56,7 +56,7 @@ impl App {
         for instance in unseated {
             match free.pop() {
                 Some(host) => {
-                    self.adopt_instance(&journal.snapshot(), &host, &instance).await?;
+                    self.adopt_instance(journal, &host, &instance).await?;
                     taken.push((host, instance));
                 }
                 None => {
@@ -73,7 +73,7 @@ impl App {
                 Ok(made) => {
                     for instance in made {
                         let Some(host) = free.pop() else { break };
-                        self.adopt_instance(&journal.snapshot(), &host, &instance).await?;
+                        self.adopt_instance(journal, &host, &instance).await?;
                         taken.push((host, instance));
                     }
                 }
@@ -141,8 +141,10 @@ impl App {
 
     /// Makes the record of a host whose instance was launched, with all that a machine has. Its record comes last: a run that
     /// breaks off before finds the instance without one again.
-    async fn adopt_instance(&self, workshop: &Workshop, host: &MachineName, instance: &str) -> Result<()> {
+    async fn adopt_instance(&self, journal: &WorkshopJournal<'_>, host: &MachineName, instance: &str) -> Result<()> {
         let _lock = self.lock(host, &machine_core::Reporter::silent()).await?;
+        journal.begin_anew(host)?;
+        let workshop = &journal.snapshot();
         let (from, dir) = (self.workshop_folder(workshop.name()), self.store.folder(host));
         machine_files::make_private_folder(&dir)?;
         let public = |name: &str| format!("{name}.pub");

@@ -89,7 +89,11 @@ impl Workshop {
     }
 
     fn parse(text: &[u8]) -> Result<Self> {
-        let broken = |error| Error::other("the workshop's record is broken").because(error);
+        let broken = |error| {
+            Error::other("the workshop's record is broken").because(error).hint(
+                "`machine rm` removes its hosts one by one; once its folder is removed, `machine ec2 orphans` finds the rest",
+            )
+        };
         let value: Value = serde_json::from_slice(text).map_err(broken)?;
         match value["schema"].as_u64() {
             Some(newer) if newer > u64::from(SCHEMA) => {
@@ -175,6 +179,19 @@ impl WorkshopJournal<'_> {
         self.reporter.report(EventKind::Checkpoint { name });
         self.app.crash_after(name);
         Ok(())
+    }
+
+    /// Forgets what was done to a host that was there before: another one takes its seat.
+    pub(crate) fn begin_anew(&self, host: &MachineName) -> Result<()> {
+        let is_fresh = |seat: &Seat| seat.host != *host || (!seat.prepared && !seat.password_given);
+        if self.snapshot().seats.iter().all(is_fresh) {
+            return Ok(());
+        }
+        self.update("anew", |workshop| {
+            for seat in workshop.seats.iter_mut().filter(|seat| seat.host == *host) {
+                (seat.prepared, seat.password_given) = (false, false);
+            }
+        })
     }
 
     /// A copy of the record as it is now.
