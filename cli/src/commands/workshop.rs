@@ -185,6 +185,11 @@ fn hand_out(app: &App, handout: WorkshopHandout, manner: Manner) -> Result<i32> 
 
 fn remove(app: &App, names: &[String], yes: bool, manner: Manner) -> Result<i32> {
     let names: Vec<MachineName> = names.iter().map(|name| name.parse()).collect::<Result<_>>()?;
+    // Every one must exist, or nothing is asked.
+    let known = app.workshop_names()?;
+    for name in names.iter().filter(|name| !known.contains(name)) {
+        app.workshop(name)?;
+    }
     if !yes {
         let question = format!("Remove {} with all hosts and everything in them?", names_of(&names));
         if !confirmed(&question, "nothing was removed", "-y")? {
