@@ -78,6 +78,8 @@ impl App {
     pub(crate) fn forget(&self, record: &MachineRecord, reporter: &Reporter) -> Result<()> {
         self.remove_context(&record.name, reporter);
         self.give_back_default_sockets_of(record, reporter);
-        self.store.remove_folder(&record.name)
+        self.store.remove_folder(&record.name)?;
+        self.refresh_ssh_config(reporter);
+        Ok(())
     }
 }

@@ -89,7 +89,7 @@ impl App {
         let mut request = self.create_request(words.hosts)?;
         let name = request.name.clone();
         let driver = self.driver(&request.driver)?;
-        if driver.capabilities().adopted {
+        if driver.capabilities().adopted || !driver.capabilities().power {
             return Err(Error::new(Code::Usage, "hosts that are there already make no workshop")
                 .hint("--driver ec2, or --driver qemu for a rehearsal on this computer"));
         }
@@ -169,7 +169,7 @@ impl App {
     ) -> Result<WorkshopReport> {
         let reporter = journal.reporter;
         let workshop = journal.snapshot();
-        let jobs = jobs.unwrap_or(if self.is_launched_as_one(&workshop)? { JOBS } else { 1 }).max(1);
+        let jobs = jobs.unwrap_or(if Self::is_launched_as_one(&workshop) { JOBS } else { 1 }).max(1);
         let mut report = WorkshopReport {
             asked: workshop.seats.len(),
             ready: Vec::new(),
@@ -178,7 +178,7 @@ impl App {
             shortage: None,
         };
         let mut seats: Vec<Seat> = workshop.seats.clone();
-        if self.is_launched_as_one(&workshop)? {
+        if Self::is_launched_as_one(&workshop) {
             let filled = self.fill_fleet(journal).await?;
             report.shortage = filled.shortage;
             report.missing = filled.missing.len();

@@ -52,7 +52,7 @@ impl App {
         let host = seat.host.clone();
         let workshop = journal.snapshot();
         let reporter = of_host(journal.reporter, host.as_str());
-        if self.is_launched_as_one(&workshop)? {
+        if Self::is_launched_as_one(&workshop) {
             self.settle_host(&seat, request.timeout, &reporter).await?;
         } else {
             match self.store.load(&host) {

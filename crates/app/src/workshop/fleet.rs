@@ -24,9 +24,8 @@ pub(super) struct Filled {
 
 impl App {
     /// Whether the driver launches hosts by one call.
-    pub(super) fn is_launched_as_one(&self, workshop: &Workshop) -> Result<bool> {
-        let capabilities = self.driver(&workshop.pattern.driver)?.capabilities();
-        Ok(!capabilities.local && !capabilities.adopted)
+    pub(super) fn is_launched_as_one(workshop: &Workshop) -> bool {
+        workshop.pattern.driver == "ec2"
     }
 
     /// Sees to it that there is an instance for each seat, as far as there is room, and a record for each instance.

@@ -35,7 +35,7 @@ impl App {
             }
         }
         reporter.stage("remove", format!("Removing {} hosts of {name}", hosts.len()));
-        let is_one = self.is_launched_as_one(&workshop)?;
+        let is_one = Self::is_launched_as_one(&workshop);
         if is_one {
             let mut known = BTreeSet::new();
             for host in &hosts {

@@ -210,7 +210,7 @@ impl App {
 
     /// What a workshop's hosts have cost since they were made: by the price of their type, where one is known.
     fn cost(&self, workshop: &Workshop, folder: &Path) -> Option<Cost> {
-        if !self.is_launched_as_one(workshop).unwrap_or(false) {
+        if !Self::is_launched_as_one(workshop) {
             return None;
         }
         let price: Price = Ec2Driver::price(MachineRef { record: &workshop.pattern, dir: folder });
