@@ -84,6 +84,7 @@ fn instances_whose_answer_never_came_are_adopted_by_retry() {
     assert_eq!((cloud.instances().len(), cloud.calls("RunInstances")), (3, launches), "nothing more was launched");
     // Each is a machine like any other, and goes without what the others use.
     assert_eq!(scene.run("ls -q").ok().text(), "lab-01\nlab-02\nlab-03\n");
+    scene.run("rename lab-01 other").exits(2).says("is a host of the workshop \"lab\"");
     scene.run("rm -y lab-02").ok();
     let state = cloud.state();
     assert_eq!(cloud.instances().len(), 2);

@@ -139,6 +139,17 @@ impl App {
         }
     }
 
+    /// The workshop that a machine is a host of.
+    ///
+    /// # Errors
+    /// A store that cannot be listed.
+    pub(crate) fn workshop_of(&self, record: &MachineRecord) -> Result<Option<MachineName>> {
+        let seats =
+            |workshop: &Workshop| workshop.has(record) && workshop.seats.iter().any(|seat| seat.host == record.name);
+        let names = self.workshop_names()?;
+        Ok(names.into_iter().find(|name| self.workshop(name).is_ok_and(|workshop| seats(&workshop))))
+    }
+
     /// The text of a workshop's record, whatever is in it.
     pub(crate) fn raw_workshop(&self, name: &MachineName) -> String {
         let text = std::fs::read(self.workshop_folder(name).join(RECORD)).unwrap_or_default();
