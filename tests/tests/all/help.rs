@@ -31,6 +31,7 @@ const COMMANDS: &[&str] = &[
     "resume",
     "rm",
     "scp",
+    "another",
     "set",
     "share",
     "shell-init",
