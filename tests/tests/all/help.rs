@@ -31,7 +31,6 @@ const COMMANDS: &[&str] = &[
     "resume",
     "rm",
     "scp",
-    "another",
     "set",
     "share",
     "shell-init",
