@@ -7,7 +7,7 @@ use crate::arguments::{Arguments, Command};
 use crate::commands::{
     chosen, connection, create, disk_usage, docker, doctor, ec2, help, image, import_docker_machine, list, logs, mount,
     moving, ports, power, provision, remove, rename, scp, share, shell_init, ssh, ssh_config, supervise,
-    support_bundle, sync, tunnel, user, version,
+    support_bundle, sync, tunnel, user, version, workshop,
 };
 use crate::progress::Manner;
 
@@ -24,6 +24,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Doctor(doctor) => doctor::run(app, doctor.format),
         Command::Ec2 { command } => ec2::run(app, command, manner),
         Command::Env(env) => connection::env(app, &env),
+        Command::Extend(words) => workshop::extend(app, &words, manner),
         Command::Help { words } => help::run(&words),
         Command::Manual { folder } => help::write_manual(&folder),
         Command::Export(words) => moving::export(app, &words, manner),
@@ -64,6 +65,7 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Use(words) => chosen::run(app, &words, manner),
         Command::User { command } => user::run(app, command, manner),
         Command::Version(version) => version::run(app, &version),
+        Command::Workshop { command } => workshop::run(app, command, manner),
         Command::Completion { shell } => version::completion(shell),
         Command::Complete(asked) => version::complete(asked),
         Command::Supervise { name, adopt } => supervise::run(app, &name, adopt),

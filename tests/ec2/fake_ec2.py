@@ -1,7 +1,7 @@
 """EC2 that is played: moto, with the corrections that the tests lean on.
 
 Addresses are of this computer's loopback network, a new one at each start. A client token launches once. Faults are asked for
-by POST /fake/fault, and GET /fake/state tells what is there, by moto's own objects rather than by its API.
+by POST /fake/fault, room for so many instances and no more by POST /fake/room, and GET /fake/state tells what is there, by moto's own objects rather than by its API.
 It ends when its standard input does.
 """
 
@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import traceback
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from moto.ec2.models import ec2_backends
 from moto.ec2.models import elastic_network_interfaces
@@ -33,6 +33,7 @@ def address():
 elastic_network_interfaces.random_public_ip = address
 
 faults = []
+room = {}
 launched = {}
 calls = []
 
@@ -100,6 +101,20 @@ def error(fault):
     return text.format(code=fault["code"], message=fault.get("message", "played")).encode()
 
 
+def as_many_as_there_is_room_for(region, form, environ):
+    """moto launches MinCount; EC2 as many of MaxCount as it has room for, and none where that are fewer than MinCount."""
+    wanted, least = (int(form.get(name, ["1"])[0]) for name in ("MaxCount", "MinCount"))
+    with lock:
+        count = min(wanted, room.get(region, wanted))
+        if count < least:
+            return {"code": "InsufficientInstanceCapacity", "status": 500}
+        if region in room:
+            room[region] -= count
+    body = urlencode({**{name: values[0] for name, values in form.items()}, "MinCount": count}).encode()
+    environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+    return None
+
+
 def call(app, environ):
     """The status, headers and body that moto answers."""
     kept = {}
@@ -121,6 +136,11 @@ def middleware(app):
             if path == "/fake/fault":
                 with lock:
                     faults.append(json.loads(body))
+                told = b"{}"
+            elif path == "/fake/room":
+                asked = json.loads(body)
+                with lock:
+                    room[asked["region"]] = asked["count"]
                 told = b"{}"
             else:
                 try:
@@ -144,6 +164,12 @@ def middleware(app):
         if action == "RunInstances" and not dry and token in launched:
             status, headers, told = launched[token]
         else:
+            if action == "RunInstances" and not dry:
+                refusal = as_many_as_there_is_room_for(region, form, environ)
+                if refusal:
+                    told = error(refusal)
+                    start_response("500 Played", [("Content-Type", "text/xml"), ("Content-Length", str(len(told)))])
+                    return [told]
             status, headers, told = call(app, environ)
             if action == "RunInstances" and not dry and status.startswith("200"):
                 launched[token] = (status, headers, told)

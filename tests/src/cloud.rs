@@ -30,6 +30,14 @@ const REGIONS: &[&str] = &[
     "ap-northeast-1",
     "ap-northeast-2",
     "ap-northeast-3",
+    "ap-east-1",
+    "ap-south-2",
+    "ap-southeast-3",
+    "eu-south-1",
+    "eu-central-2",
+    "me-south-1",
+    "af-south-1",
+    "me-central-1",
 ];
 
 /// The process; it ends when its standard input is closed, and that happens at the latest when this process ends.
@@ -118,6 +126,12 @@ impl PlayedCloud {
             .unwrap()
             .extend(more.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone())));
         ask("POST", "/fake/fault", &fault.to_string());
+    }
+
+    /// There is room for so many instances more, and no others.
+    pub fn has_room_for(&self, count: u32) {
+        let room = serde_json::json!({ "region": self.region, "count": count });
+        ask("POST", "/fake/room", &room.to_string());
     }
 
     /// How often an action was called.

@@ -21,12 +21,21 @@ const TOOLS: &[(&str, &str)] = &[
 case "$1" in
     -u) echo "$uid" ;;
     -un) echo "$name" ;;
+    -gn) echo "${2:-$name}" ;;
     -Gn) echo "$name" ;;
     -nG) grep "[:,]$2\(,\|\$\)" /etc/group | cut -d: -f1 | tr '\n' ' '; echo "${2:-$name}" ;;
     *) grep -q "^$1:" /etc/passwd ;;
 esac"#,
     ),
     ("getent", r#"grep "^$2:" "/etc/$1""#),
+    (
+        "useradd",
+        r#"for name; do :; done
+echo "$name:x:1001:1001::/home/$name:/bin/sh" >>/etc/passwd
+echo "$name:x:1001:" >>/etc/group
+mkdir -p "/home/$name""#,
+    ),
+    ("chpasswd", r#"cat >>/play/passwords"#),
     ("groupadd", r#"echo "docker:x:999:" >>/etc/group"#),
     ("usermod", r#"sed -i "s/^docker:x:999:\$/docker:x:999:$3/; t; s/^docker:.*/&,$3/" /etc/group"#),
     // Installing makes the tools of the engine.
@@ -154,7 +163,13 @@ impl PlayedHost {
     /// Is also reached at this address of the loopback network: sshd at the same port, its engine at 2376 once it runs, with the
     /// certificates that were brought to it.
     pub fn appear_at(&self, address: IpAddr) {
-        let ssh = TcpListener::bind((address, self.port())).unwrap();
+        self.appear_with_ssh_at(SocketAddr::new(address, self.port()));
+    }
+
+    /// As [`appear_at`](Self::appear_at), with sshd at this port of the address.
+    pub fn appear_with_ssh_at(&self, at: SocketAddr) {
+        let address = at.ip();
+        let ssh = TcpListener::bind(at).unwrap();
         let engine = TcpListener::bind((address, 2376)).unwrap();
         self.more.lock().unwrap().extend([ssh.local_addr().unwrap(), engine.local_addr().unwrap()]);
         self.accept_at(ssh);

@@ -14,6 +14,7 @@ mod scp;
 mod share;
 mod sync;
 mod upkeep;
+mod workshop;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -35,6 +36,10 @@ pub use scp::{Scp, SshConfig};
 pub use share::Share;
 pub use sync::Sync;
 pub use upkeep::{Df, Reclaim, SupportBundle};
+pub use workshop::{
+    Extend, Login, Workshop, WorkshopCreate, WorkshopExec, WorkshopExtend, WorkshopHandout, WorkshopRetry,
+    WorkshopStatus,
+};
 
 use docker_machine::Foreign;
 use often::Often;
@@ -135,6 +140,8 @@ pub enum Command {
     /// Its keys go with it: whoever has the file can become root in the machine. Folders that it saw, arguments for QEMU and who reaches its
     /// ports stay behind.
     Export(Export),
+    /// Put off the end of machines that end themselves (`create --expires`)
+    Extend(Extend),
     /// Images that machines are made from
     Image {
         #[command(subcommand)]
@@ -179,7 +186,7 @@ pub enum Command {
     Resume(SomeMachines),
     /// Remove machines, with everything in them
     Rm(Rm),
-    /// Copy files between this computer and machines, or from one machine to another
+    /// Copy files and folders to machines, from them, between them
     ///
     /// A path in a machine that does not begin with / is below the login user's home. A file that was there is replaced when the new one
     /// is whole. No OpenSSH is needed. From one machine to another, all goes through this computer.
@@ -235,6 +242,11 @@ pub enum Command {
     },
     /// Print this program's version, or that of a machine's engine
     Version(Version),
+    /// Docker hosts for many people, made, handed out and removed as one
+    Workshop {
+        #[command(subcommand)]
+        command: Workshop,
+    },
     /// Print the script that completes words in a shell
     #[command(alias = "completions")]
     Completion {

@@ -58,7 +58,7 @@ fn make(app: &App, request: &CreateRequest, manner: Manner) -> Result<i32> {
     Ok(0)
 }
 
-fn words(create: Create) -> Result<CreateWords> {
+pub fn words(create: Create) -> Result<CreateWords> {
     let source = create.engine_source.map(|source| match source {
         arguments::EngineSource::Docker => EngineSource::Docker,
         arguments::EngineSource::Distro => EngineSource::Distro,

@@ -31,3 +31,5 @@ pub mod sync;
 pub mod tunnel;
 pub mod user;
 pub mod version;
+pub mod workshop;
+mod workshop_tables;

@@ -18,7 +18,7 @@ use crate::launcher::DetachedSupervisor;
 use crate::store::{MachineLock, Store};
 
 /// How long a command waits for another one that works on the same machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The drivers, by the names that records and people use.
 pub const DRIVERS: &[&str] = &["qemu", "ec2", "generic", "none"];

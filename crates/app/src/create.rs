@@ -354,7 +354,7 @@ fn is_what_was_asked_for(wanted: &MachineSpec, present: &MachineSpec) -> bool {
 }
 
 /// A public key without its comment.
-fn key_only(public: &str) -> String {
+pub(crate) fn key_only(public: &str) -> String {
     public.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 

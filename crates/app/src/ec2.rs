@@ -83,6 +83,22 @@ impl App {
 
     fn ec2_records(&self) -> Result<Records> {
         let mut records = Records::default();
+        for name in self.workshop_names()? {
+            let told = self.workshop(&name).and_then(|workshop| {
+                let dir = self.workshop_folder(&name);
+                match workshop.pattern.driver.as_str() {
+                    "ec2" => Ec2Driver::token(MachineRef { record: &workshop.pattern, dir: &dir }),
+                    _ => Ok(None),
+                }
+            });
+            match told {
+                Ok(token) => records.known.extend(token),
+                Err(_) => {
+                    let text = self.raw_workshop(&name);
+                    records.unreadable.push(Unreadable { folder: name.to_string(), text });
+                }
+            }
+        }
         for folder in self.store.names()? {
             let told = folder.parse::<MachineName>().and_then(|name| self.store.load(&name)).and_then(|record| {
                 let dir = self.store.folder(&record.name);

@@ -71,6 +71,7 @@ mod use_machine;
 mod users;
 mod window_folders;
 mod window_settings;
+mod workshop;
 
 pub use action::Action;
 pub use app::{App, DRIVERS};
@@ -93,6 +94,7 @@ pub use figures::Figures;
 pub use filter::Filter;
 pub use follow::{Source, Told};
 pub use image_use_cases::ImageWords;
+pub use jiff::Timestamp;
 pub use list::{Inspection, Row};
 pub use logs::{Following, LogKind};
 pub use machine_bridge::{Carried, PortRow, PortState, ShareState};
@@ -128,3 +130,7 @@ pub use use_machine::Chosen;
 pub use users::UserAdded;
 pub use window_folders::{ChosenFolder, FolderRow};
 pub use window_settings::{Language, Theme, WindowSettings};
+pub use workshop::{
+    ExecEnd, ExecLine, Handout, HandoutWords, LoginBy, Person, Seat, SeatStatus, Workshop, WorkshopCost,
+    WorkshopReport, WorkshopRow, WorkshopStatus, WorkshopWords,
+};

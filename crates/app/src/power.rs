@@ -260,7 +260,6 @@ impl App {
         let name = record.name.clone();
         let dir = self.store.folder(&name);
         let driver = self.driver(&record.driver)?;
-        let over_ssh = self.is_provisioned_over_ssh(&record)?;
         let mut console = Console::from_here(&dir.join("serial.log"));
         let present = driver.observe(MachineRef { record: &record, dir: &dir }).await;
         let endpoints = match (present.state, present.endpoints) {
@@ -284,7 +283,23 @@ impl App {
                 driver.start(journal.work(&record, &dir)).await?
             }
         };
+        let engine_version = self.settle(journal, endpoints, &mut console, wait, reporter).await?;
+        let booting = engine_version.is_none();
+        Ok(Created { name, endpoints, engine_version, booting })
+    }
+
+    /// Completes a machine that runs and is reached at `endpoints`: with a limit, tells its engine what is new and waits for it.
+    pub(crate) async fn settle(
+        &self,
+        journal: &Journal<'_>,
+        endpoints: Endpoints,
+        console: &mut Console,
+        wait: Option<Duration>,
+        reporter: &Reporter,
+    ) -> Result<Option<String>> {
         let record = journal.snapshot();
+        let driver = self.driver(&record.driver)?;
+        let over_ssh = self.is_provisioned_over_ssh(&record)?;
         let mut engine_version = None;
         if let Some(limit) = wait {
             // What a seed tells others, these are told over SSH: a renewed certificate, changed settings.
@@ -292,15 +307,13 @@ impl App {
                 self.provision_over_ssh(journal, endpoints, limit, false, reporter).await?;
             }
             let record = journal.snapshot();
-            engine_version =
-                Some(self.wait_for_engine(&*driver, &record, endpoints, &mut console, limit, reporter).await?);
+            engine_version = Some(self.wait_for_engine(&*driver, &record, endpoints, console, limit, reporter).await?);
             journal.phase("ready", Phase::Ready)?;
             // Whoever mounts a folder before it is there gets an empty one.
             self.wait_for_shares(&record, reporter).await;
         }
         self.refresh_context(&journal.snapshot(), endpoints, reporter);
-        let booting = engine_version.is_none();
-        Ok(Created { name, endpoints, engine_version, booting })
+        Ok(engine_version)
     }
 
     /// Renews what comes to its end: at a start the guest gets it with its seed.

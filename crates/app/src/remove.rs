@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use machine_core::{MachineName, Reporter, Result};
+use machine_core::{MachineName, MachineRecord, Reporter, Result};
 
 use crate::app::App;
 use crate::store::{self, does_not_exist};
@@ -71,9 +71,14 @@ impl App {
             }
             Ok(()) => {}
         }
-        self.remove_context(name, reporter);
-        self.give_back_default_sockets_of(&snapshot, reporter);
-        self.store.remove_folder(name)?;
+        self.forget(&snapshot, reporter)
+    }
+
+    /// Removes what this computer keeps of a machine of which nothing else is left, for one who has its lock.
+    pub(crate) fn forget(&self, record: &MachineRecord, reporter: &Reporter) -> Result<()> {
+        self.remove_context(&record.name, reporter);
+        self.give_back_default_sockets_of(record, reporter);
+        self.store.remove_folder(&record.name)?;
         self.refresh_ssh_config(reporter);
         Ok(())
     }

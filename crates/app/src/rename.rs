@@ -65,6 +65,17 @@ impl App {
 
     /// What runs here has its files open and its name on its command line.
     async fn can_be_renamed(&self, record: &MachineRecord) -> Result<()> {
+        if let Some(workshop) = self.workshop_of(record)? {
+            return Err(Error::new(
+                Code::Usage,
+                format!(
+                    "machine {:?} is a host of the workshop {:?}, which knows it by its name",
+                    record.name.as_str(),
+                    workshop.as_str()
+                ),
+            )
+            .hint(format!("`machine workshop status {workshop}` tells whose it is")));
+        }
         let driver = self.driver(&record.driver)?;
         if !driver.capabilities().local {
             return Ok(());

@@ -4,6 +4,7 @@
 //! STORE/store.json              {schema, id}
 //!       certs/                  the CA and the client certificate (certificates.rs)
 //!       machines/NAME/          machine.json and everything else of one machine
+//!       workshops/NAME/         workshop.json, and the keys that a fleet is launched with (workshop/record.rs)
 //!       locks/NAME.lock         held by the process that works on the machine
 //!       verdicts.json           what hardware acceleration did on this computer
 //! ```
@@ -56,6 +57,11 @@ impl Store {
 
     pub(crate) fn verdicts(&self) -> PathBuf {
         self.root.join("verdicts.json")
+    }
+
+    /// Where workshops are kept, one folder each.
+    pub(crate) fn workshops(&self) -> PathBuf {
+        self.root.join("workshops")
     }
 
     fn machines(&self) -> PathBuf {
@@ -232,15 +238,26 @@ impl Store {
         patience: Duration,
         reporter: &Reporter,
     ) -> Result<MachineLock> {
+        self.lock_named(name.as_str(), name.as_str(), patience, reporter).await
+    }
+
+    /// As [`lock`](Self::lock), for whatever is called `what` and locked under `key`.
+    pub(crate) async fn lock_named(
+        &self,
+        key: &str,
+        what: &str,
+        patience: Duration,
+        reporter: &Reporter,
+    ) -> Result<MachineLock> {
         let begun = Instant::now();
         let mut told = false;
         loop {
-            match self.try_lock(name.as_str())? {
+            match self.try_lock(key)? {
                 Ok(lock) => return Ok(lock),
-                Err(holder) if begun.elapsed() >= patience => return Err(busy(&holder, name.as_str())),
+                Err(holder) if begun.elapsed() >= patience => return Err(busy(&holder, what)),
                 Err(holder) => {
                     if !told {
-                        reporter.info(format!("Waiting for {holder}, which is working on {:?}...", name.as_str()));
+                        reporter.info(format!("Waiting for {holder}, which is working on {what:?}..."));
                         told = true;
                     }
                     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -155,8 +155,13 @@ pub(crate) fn stop(id: &str, manner: Manner) -> Call {
     ec2("StopInstances", query)
 }
 
-pub(crate) fn terminate(id: &str) -> Call {
-    ec2("TerminateInstances", Query::new().list("InstanceId", [id]))
+pub(crate) fn terminate(ids: &[String]) -> Call {
+    ec2("TerminateInstances", Query::new().list("InstanceId", ids))
+}
+
+pub(crate) fn tag(ids: &[String], key: &str, value: &str) -> Call {
+    let query = Query::new().list("ResourceId", ids).with("Tag.1.Key", key).with("Tag.1.Value", value);
+    ec2("CreateTags", query)
 }
 
 pub(crate) fn unprotect(id: &str) -> Call {
@@ -207,7 +212,8 @@ mod tests {
             start("i-1"),
             stop("i-1", Manner::Graceful),
             stop("i-1", Manner::Forced),
-            terminate("i-1"),
+            terminate(&["i-1".into(), "i-2".into()]),
+            tag(&["i-1".into(), "i-2".into()], "machine:expires", "2026-11-22T17:00:00Z"),
             unprotect("i-1"),
             delete_volume("vol-1"),
         ];

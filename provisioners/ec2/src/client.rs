@@ -383,8 +383,12 @@ impl Cloud for AwsClient {
         self.call(&calls::stop(id, manner)).await.map(drop)
     }
 
-    async fn terminate(&self, id: &str) -> Called<()> {
-        self.call(&calls::terminate(id)).await.map(drop)
+    async fn terminate(&self, ids: &[String]) -> Called<()> {
+        self.call(&calls::terminate(ids)).await.map(drop)
+    }
+
+    async fn tag(&self, ids: &[String], key: &str, value: &str) -> Called<()> {
+        self.call(&calls::tag(ids, key, value)).await.map(drop)
     }
 
     async fn unprotect(&self, id: &str) -> Called<()> {

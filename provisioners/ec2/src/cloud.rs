@@ -265,8 +265,19 @@ pub trait Cloud: Send + Sync {
     async fn start(&self, id: &str) -> Called<()>;
     /// `StopInstances`.
     async fn stop(&self, id: &str, manner: Manner) -> Called<()>;
-    /// `TerminateInstances`.
-    async fn terminate(&self, id: &str) -> Called<()>;
+    /// `DescribeInstances` of some by their ids; those that are not there are left out. As many calls as it takes for 200 at a
+    /// time, which is what a filter takes.
+    async fn these(&self, ids: &[String]) -> Called<Vec<Instance>> {
+        let mut found = Vec::new();
+        for some in ids.chunks(200) {
+            found.extend(self.instances(&[Filter { name: "instance-id".into(), values: some.to_vec() }]).await?);
+        }
+        Ok(found)
+    }
+    /// `TerminateInstances`: all of them, or none where one cannot be.
+    async fn terminate(&self, ids: &[String]) -> Called<()>;
+    /// `CreateTags`: gives what has these ids a tag, in place of one of the same key.
+    async fn tag(&self, ids: &[String], key: &str, value: &str) -> Called<()>;
     /// `ModifyInstanceAttribute`: takes the protection from termination away.
     async fn unprotect(&self, id: &str) -> Called<()>;
     /// `DescribeVolumes`.

@@ -33,6 +33,14 @@ pub(crate) struct Creation<'a> {
     pub(crate) work: Work<'a>,
     pub(crate) store: &'a str,
     pub(crate) owner: Option<&'a str>,
+    /// Whether it is of a fleet, whose hosts share all that is made but the instances.
+    pub(crate) fleet: bool,
+}
+
+/// What instances are launched into.
+pub(crate) struct Surroundings {
+    groups: Vec<String>,
+    key_name: String,
 }
 
 impl Creation<'_> {
@@ -41,37 +49,57 @@ impl Creation<'_> {
     /// # Errors
     /// Whatever failed; the record knows of what was made.
     pub(crate) async fn run(&self) -> Result<Value> {
+        let mut state = self.begin()?;
+        let surroundings = self.surroundings(&mut state).await?;
+        let made = self.launch(&mut state, &surroundings, 1).await?;
+        let instance = made.first().ok_or_else(|| Error::other("RunInstances answered without an instance"))?;
+        self.work.reporter.detail(format!("instance {}", instance.id));
+        state.instance = Some(instance.id.clone());
+        self.tell_of_surplus(&made);
+        state.to_value()
+    }
+
+    /// The state of one that begins.
+    pub(crate) fn begin(&self) -> Result<State> {
+        Ok(State {
+            account: self.options.facts()?.account.clone(),
+            ssh_port: self.options.ssh_port(),
+            expires: end(self.options, Timestamp::now())?,
+            fleet: self.fleet.then(|| self.name().to_owned()),
+            ..State::new(uuid::Uuid::new_v4().simple().to_string(), self.cloud.region())
+        })
+    }
+
+    fn name(&self) -> &str {
+        self.work.machine.record.name.as_str()
+    }
+
+    fn belonging<'b>(&'b self, state: &'b State) -> Belonging<'b> {
+        Belonging {
+            machine: self.name(),
+            store: self.store,
+            token: &state.token,
+            owner: self.owner,
+            expires: state.expires.map(in_tag),
+            fleet: state.fleet.as_deref(),
+        }
+    }
+
+    /// Makes the group and the key pair; of an earlier attempt, they are found and taken.
+    pub(crate) async fn surroundings(&self, state: &mut State) -> Result<Surroundings> {
         let Self { cloud, options, work, .. } = self;
         let facts = options.facts()?;
-        let now = Timestamp::now();
-        let expires = end(options, now)?;
-        let mut state = State {
-            account: facts.account.clone(),
-            ssh_port: options.ssh_port(),
-            expires,
-            ..State::new(uuid::Uuid::new_v4().simple().to_string(), cloud.region())
-        };
-        let token = state.token.clone();
-        let belonging = Belonging {
-            machine: work.machine.record.name.as_str(),
-            store: self.store,
-            token: &token,
-            owner: self.owner,
-            expires: expires.map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
-        };
-
         work.checkpoint.save("security-group", &state.to_value()?)?;
         let mut groups = facts.groups.clone();
         if groups.is_empty() {
-            let id = self.group(&belonging).await?;
+            let id = self.group(&self.belonging(state)).await?;
             state.group = Some(id.clone());
             cloud.authorize(&id, &plan::rules(options, &facts.allowed)?).await.or_else(already_so)?;
             groups.push(id);
         }
-
         let key_name = match &options.key_pair {
             Some(name) => name.clone(),
-            None => plan::own_name(belonging.machine, belonging.token),
+            None => plan::own_name(self.name(), &state.token),
         };
         if options.key_pair.is_none() {
             state.key_pair = Some(key_name.clone());
@@ -81,50 +109,63 @@ impl Creation<'_> {
             Some(key) => {
                 machine_files::write_whole(&work.machine.dir.join(GIVEN_KEY), &read_key(key)?, machine_files::PRIVATE)?;
             }
-            None => self.key_pair(&belonging).await?,
+            None => self.key_pair(&self.belonging(state)).await?,
         }
+        Ok(Surroundings { groups, key_name })
+    }
 
+    /// Launches as many of `count` instances as there is room for, with the host key that lies in the machine's folder.
+    pub(crate) async fn launch(
+        &self,
+        state: &mut State,
+        surroundings: &Surroundings,
+        count: usize,
+    ) -> Result<Vec<Instance>> {
+        let Self { cloud, options, work, .. } = self;
         let dir = work.machine.dir;
         let theirs = options.user_data.as_deref().map(read_user_data).transpose()?;
         let (private, public) = (read(&dir.join(HOST_KEY))?, read(&dir.join(format!("{HOST_KEY}.pub")))?);
         let user_data = user_data(&Parts {
             host_key: (private.trim(), public.trim()),
-            ends: expires,
+            ends: state.expires,
             theirs: theirs.as_deref(),
-            boundary: &format!("machine-{token}"),
-        })?;
-        let launch = plan::launch(&Wish {
-            options,
-            belonging: &belonging,
-            disk_gib: work.machine.record.spec.disk_mib / 1024,
-            key_name: Some(&key_name),
-            groups: &groups,
-            user_data: &user_data,
+            boundary: &format!("machine-{}", state.token),
         })?;
         state.launched = true;
         state.launched_at = Some(Timestamp::now());
+        state.launches += u32::from(self.fleet);
+        let client_token = match state.launches {
+            0 | 1 => state.token.clone(),
+            later => format!("{}-{later}", state.token),
+        };
+        let launch = plan::launch(&Wish {
+            options,
+            belonging: &self.belonging(state),
+            disk_gib: work.machine.record.spec.disk_mib / 1024,
+            key_name: Some(&surroundings.key_name),
+            groups: &surroundings.groups,
+            user_data: &user_data,
+            count,
+            client_token: &client_token,
+        })?;
         work.checkpoint.save("instance", &state.to_value()?)?;
-        work.reporter.detail(format!(
-            "launching {} in {}",
-            options.instance_type.as_deref().unwrap_or_default(),
-            facts.zone
-        ));
-        let made = match cloud.run(&launch, false).await {
-            Ok(made) => made,
+        let kind = options.instance_type.as_deref().unwrap_or_default();
+        let zone = &options.facts()?.zone;
+        work.reporter.detail(match count {
+            1 => format!("launching {kind} in {zone}"),
+            many => format!("launching {many} of {kind} in {zone}"),
+        });
+        match cloud.run(&launch, false).await {
+            Ok(made) => Ok(made),
             Err(refused) => {
                 // An answer that says no is one: nothing will appear that `rm` would have to wait for.
                 if !refused.code.is_empty() && !pace::passes(400, &refused.code) {
                     state.launched = false;
                     work.checkpoint.save("refused", &state.to_value()?)?;
                 }
-                return Err(refused.into());
+                Err(refused.into())
             }
-        };
-        let instance = made.first().ok_or_else(|| Error::other("RunInstances answered without an instance"))?;
-        work.reporter.detail(format!("instance {}", instance.id));
-        state.instance = Some(instance.id.clone());
-        self.tell_of_surplus(&made);
-        state.to_value()
+        }
     }
 
     /// More than one instance was never asked for.
@@ -163,6 +204,11 @@ pub(crate) fn already_so(error: CallError) -> Result<()> {
 
 fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).context(|| format!("cannot read {}", path.display()))
+}
+
+/// A time as tags have it.
+pub(crate) fn in_tag(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// When a machine that is made now ends itself.

@@ -20,6 +20,7 @@ use crate::connector::Http;
 use crate::creation::Creation;
 use crate::credentials::{Keys, usual_region};
 use crate::facts;
+use crate::gathered::Gathered;
 use crate::options::{Ec2Options, USUAL_REGION, USUAL_TYPE};
 use crate::pace::Pace;
 use crate::plan;
@@ -30,7 +31,7 @@ use crate::state::State;
 /// The private key in the machine's folder, where the machine has one of its own (`seed::CLIENT_KEY` of the app).
 pub(crate) const CLIENT_KEY: &str = "id_ed25519";
 /// The copy of the user's key, where a key pair was named.
-pub(crate) const GIVEN_KEY: &str = "id_ec2";
+pub const GIVEN_KEY: &str = "id_ec2";
 /// How long a look is good for.
 const FRESH: Duration = Duration::from_secs(5);
 /// How long a look may take.
@@ -50,20 +51,22 @@ pub struct Ec2Config {
 }
 
 /// What is known of a machine of which something was made.
-struct Known {
-    options: Ec2Options,
-    state: State,
-    cloud: Arc<dyn Cloud>,
+pub(crate) struct Known {
+    pub(crate) options: Ec2Options,
+    pub(crate) state: State,
+    pub(crate) cloud: Arc<dyn Cloud>,
 }
 
 /// Instances at Amazon.
 #[derive(Clone)]
 pub struct Ec2Driver {
-    config: Ec2Config,
+    pub(crate) config: Ec2Config,
     /// What all clients send by; made at first use, because reading the system's authorities takes its time.
     http: Arc<OnceLock<Http>>,
     /// One client per region, endpoint and profile: they hold connections and credentials.
     clients: Arc<Mutex<HashMap<String, Arc<dyn Cloud>>>>,
+    /// Looks at one instance each that are made by one call for all, by client as above.
+    gathered: Arc<Mutex<HashMap<String, Gathered>>>,
     /// The last look at each instance that was at rest. A window looks more often than anything changes, and AWS counts calls.
     looks: Arc<Mutex<HashMap<String, (Instant, Observation)>>>,
 }
@@ -71,7 +74,7 @@ pub struct Ec2Driver {
 impl Ec2Driver {
     /// A driver in these surroundings. Calls nobody.
     pub fn new(config: Ec2Config) -> Self {
-        Self { config, http: Arc::default(), clients: Arc::default(), looks: Arc::default() }
+        Self { config, http: Arc::default(), clients: Arc::default(), gathered: Arc::default(), looks: Arc::default() }
     }
 
     fn http(&self) -> Result<Http> {
@@ -110,6 +113,13 @@ impl Ec2Driver {
         Ok(client)
     }
 
+    /// What looks at one instance at a time there, for all that look at the same moment.
+    fn gathered(&self, options: &Ec2Options, region: &str, cloud: &Arc<dyn Cloud>) -> Gathered {
+        let key = format!("{region} {:?} {:?}", options.endpoint, options.profile);
+        let mut all = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(key).or_insert_with(|| Gathered::new(Arc::clone(cloud))).clone()
+    }
+
     /// The region of these options, or the one that the surroundings name.
     pub(crate) async fn region(&self, options: &Ec2Options) -> Result<String> {
         let region = match &options.region {
@@ -122,14 +132,14 @@ impl Ec2Driver {
     }
 
     /// What there is to work with on a machine of which something was made.
-    fn of(&self, machine: MachineRef<'_>) -> Result<Option<Known>> {
+    pub(crate) fn of(&self, machine: MachineRef<'_>) -> Result<Option<Known>> {
         let Some(state) = State::of(machine)? else { return Ok(None) };
         let options = Ec2Options::of(&machine.record.spec)?;
         let cloud = self.cloud(&options, &state.region)?;
         Ok(Some(Known { options, state, cloud }))
     }
 
-    fn known(&self, machine: MachineRef<'_>) -> Result<Known> {
+    pub(crate) fn known(&self, machine: MachineRef<'_>) -> Result<Known> {
         // Something is about to change.
         self.looks.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.of(machine)?.ok_or_else(|| Error::other("nothing was made of this machine yet"))
@@ -196,8 +206,14 @@ impl Ec2Driver {
     async fn rehearse(&self, cloud: &dyn Cloud, spec: &MachineSpec, options: &Ec2Options) -> Result<()> {
         let store = self.store()?;
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let belonging =
-            plan::Belonging { machine: "rehearsal", store: &store, token: &token, owner: None, expires: None };
+        let belonging = plan::Belonging {
+            machine: "rehearsal",
+            store: &store,
+            token: &token,
+            owner: None,
+            expires: None,
+            fleet: None,
+        };
         if options.security_groups.is_empty() {
             cloud.create_group(&plan::group(options, &belonging)?, true).await?;
         }
@@ -213,6 +229,8 @@ impl Ec2Driver {
             key_name: options.key_pair.as_deref(),
             groups: &options.facts()?.groups,
             user_data: "#cloud-config\n",
+            count: 1,
+            client_token: &token,
         })?;
         cloud.run(&launch, true).await?;
         Ok(())
@@ -264,9 +282,8 @@ impl Driver for Ec2Driver {
         let region = options.region.clone().unwrap_or_else(|| USUAL_REGION.to_owned());
         let cloud = self.cloud(&options, &region)?;
         let store = self.store()?;
-        Creation { cloud: &*cloud, options: &options, work, store: &store, owner: self.config.owner.as_deref() }
-            .run()
-            .await
+        let owner = self.config.owner.as_deref();
+        Creation { cloud: &*cloud, options: &options, work, store: &store, owner, fleet: false }.run().await
     }
 
     async fn start(&self, work: Work<'_>) -> Result<Endpoints> {
@@ -303,6 +320,9 @@ impl Driver for Ec2Driver {
 
     async fn remove(&self, work: Work<'_>) -> Result<()> {
         match self.of(work.machine)? {
+            Some(Known { options, state, cloud }) if state.is_member() => {
+                removal::remove_member(&*cloud, &state, &options, work.reporter).await
+            }
             Some(Known { options, state, cloud }) => removal::remove(&*cloud, &state, &options, work.reporter).await,
             None => Ok(()),
         }
@@ -319,7 +339,9 @@ impl Driver for Ec2Driver {
         if let Some((_, seen)) = looks().get(id).filter(|(at, _)| at.elapsed() < FRESH) {
             return seen.clone();
         }
-        match within(LOOK, "looking at the instance", look(&*cloud, id, &state, &options)).await {
+        let gathered = self.gathered(&options, &state.region, &cloud);
+        let found = async { look(&*cloud, gathered.instance(id).await?, &state, &options).await };
+        match within(LOOK, "looking at the instance", found).await {
             Ok(seen) => {
                 if matches!(seen.state, MachineState::Running | MachineState::Stopped) {
                     looks().insert(id.clone(), (Instant::now(), seen.clone()));
@@ -347,15 +369,15 @@ impl Driver for Ec2Driver {
 }
 
 /// Looks at an instance. One that is not there may be in another account than the one that these credentials are of.
-async fn look(cloud: &dyn Cloud, id: &str, state: &State, options: &Ec2Options) -> Called<Observation> {
+async fn look(cloud: &dyn Cloud, found: Option<Instance>, state: &State, options: &Ec2Options) -> Called<Observation> {
     let now = Timestamp::now();
-    let found = cloud.instance(id).await?;
     if found.is_none()
         && !state.may_be_invisible(now)
         && let Some(account) = &state.account
     {
         let theirs = cloud.identity().await?.account;
         if theirs != *account {
+            let id = state.instance.as_deref().unwrap_or_default();
             let what = format!("its instance {id} is of the account {account}, these credentials are of {theirs}");
             return Ok(Observation::of(MachineState::Unknown(what)));
         }
@@ -432,7 +454,7 @@ mod tests {
         let look = async |account: &str| {
             let cloud = FakeCloud::showing(vec![None]);
             let old = State { account: Some(account.into()), launched_at: Some(Timestamp::UNIX_EPOCH), ..state() };
-            look(&cloud, "i-1", &old, &Ec2Options::default()).await.unwrap().state
+            look(&cloud, None, &old, &Ec2Options::default()).await.unwrap().state
         };
         assert!(matches!(look("2").await, MachineState::Unknown(why) if why.contains("credentials are of 1")));
         assert!(matches!(look("1").await, MachineState::Broken(_)));

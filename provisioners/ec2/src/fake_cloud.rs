@@ -169,7 +169,12 @@ impl Cloud for FakeCloud {
         Ok(())
     }
 
-    async fn terminate(&self, _: &str) -> Called<()> {
+    async fn tag(&self, ids: &[String], key: &str, value: &str) -> Called<()> {
+        self.note(format!("tag {} {key}={value}", ids.join(",")));
+        Ok(())
+    }
+
+    async fn terminate(&self, _: &[String]) -> Called<()> {
         self.note("terminate");
         if *self.protected.lock().unwrap() {
             return Err(refused("OperationNotPermitted"));

@@ -18,6 +18,8 @@ mod facts;
 mod failure;
 #[cfg(test)]
 mod fake_cloud;
+mod fleet;
+mod gathered;
 mod image;
 mod options;
 mod orphans;
@@ -25,6 +27,7 @@ mod pace;
 mod plan;
 mod policy;
 mod power;
+mod prices;
 mod query;
 mod removal;
 mod state;
@@ -36,10 +39,12 @@ pub use cloud::{
     NewKeyPair, Rule, Subnet, Volume, Vpc,
 };
 pub use credentials::Keys;
-pub use driver::{Ec2Config, Ec2Driver};
+pub use driver::{Ec2Config, Ec2Driver, GIVEN_KEY};
 pub use facts::Facts;
+pub use fleet::Came;
 pub use options::{Ec2Options, tags};
 pub use orphans::{Orphan, Orphans, Search};
 pub use pace::Pace;
 pub use policy::policy;
+pub use prices::{PRICES_ARE_OF, Price};
 pub use query::Filter;

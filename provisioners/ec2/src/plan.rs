@@ -19,6 +19,8 @@ pub(crate) mod tag {
     pub(crate) const OWNER: &str = "machine:owner";
     /// When it ends itself.
     pub(crate) const EXPIRES: &str = "machine:expires";
+    /// The workshop that it is a host of.
+    pub(crate) const FLEET: &str = "machine:fleet";
 }
 
 /// Whose a thing is.
@@ -30,6 +32,8 @@ pub(crate) struct Belonging<'a> {
     pub(crate) owner: Option<&'a str>,
     /// RFC 3339.
     pub(crate) expires: Option<String>,
+    /// The workshop.
+    pub(crate) fleet: Option<&'a str>,
 }
 
 /// The tags of everything that is made for a machine.
@@ -40,6 +44,7 @@ pub(crate) fn tags(options: &Ec2Options, of: &Belonging<'_>) -> Vec<(String, Str
         (tag::TOKEN, Some(of.token)),
         (tag::OWNER, of.owner),
         (tag::EXPIRES, of.expires.as_deref()),
+        (tag::FLEET, of.fleet),
     ];
     let name = (!options.tags.contains_key("Name")).then(|| ("Name".to_owned(), of.machine.to_owned()));
     let ours = ours.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())));
@@ -96,6 +101,10 @@ pub(crate) struct Wish<'a> {
     pub(crate) key_name: Option<&'a str>,
     pub(crate) groups: &'a [String],
     pub(crate) user_data: &'a str,
+    /// How many instances: all, or as many as there is room for.
+    pub(crate) count: usize,
+    /// By which a repeated call is known.
+    pub(crate) client_token: &'a str,
 }
 
 /// The request that makes it.
@@ -109,8 +118,8 @@ pub(crate) fn launch(wish: &Wish<'_>) -> Result<Launch> {
         .with("ImageId", &facts.image)
         .with("InstanceType", options.instance_type.as_deref().unwrap_or(crate::options::USUAL_TYPE))
         .with("MinCount", "1")
-        .with("MaxCount", "1")
-        .with("ClientToken", belonging.token)
+        .with("MaxCount", wish.count.to_string())
+        .with("ClientToken", wish.client_token)
         .maybe("KeyName", wish.key_name)
         .with("UserData", base64(wish.user_data.as_bytes()))
         .with(format!("{nic}.DeviceIndex"), "0")
@@ -177,7 +186,14 @@ mod tests {
     }
 
     fn belonging() -> Belonging<'static> {
-        Belonging { machine: "dev", store: "s1", token: "0123456789abcdef", owner: Some("ann"), expires: None }
+        Belonging {
+            machine: "dev",
+            store: "s1",
+            token: "0123456789abcdef",
+            owner: Some("ann"),
+            expires: None,
+            fleet: None,
+        }
     }
 
     fn shown(options: &Ec2Options, belonging: &Belonging<'_>) -> String {
@@ -189,6 +205,8 @@ mod tests {
             key_name: Some("k"),
             groups: &groups,
             user_data: "#cloud-config\n",
+            count: if belonging.fleet.is_some() { 30 } else { 1 },
+            client_token: belonging.token,
         };
         let launch = launch(&wish).unwrap();
         let mut lines: Vec<_> = launch.0.pairs().iter().map(|(name, value)| format!("{name} = {value}")).collect();
@@ -223,6 +241,14 @@ mod tests {
         };
         let belonging = Belonging { expires: Some("2026-11-22T17:00:00Z".into()), ..belonging() };
         insta::assert_snapshot!(shown(&options, &belonging));
+    }
+
+    #[test]
+    fn the_hosts_of_a_workshop_are_asked_for_by_one_call_that_takes_fewer_too() {
+        let options = Ec2Options { found: Some(facts()), ..Ec2Options::default() };
+        let all = shown(&options, &Belonging { fleet: Some("lab"), ..belonging() });
+        assert!(all.contains("MinCount = 1\nMaxCount = 30\nClientToken = 0123456789abcdef\n"), "{all}");
+        assert_eq!(all.matches("Key = machine:fleet").count(), 3, "instances, volumes, network interfaces: {all}");
     }
 
     #[test]

@@ -28,6 +28,39 @@ const IN_USE: Duration = Duration::from_secs(120);
 /// What could not be removed; calling again carries on. Nothing is removed with the credentials of another account, which
 /// would see nothing there.
 pub(crate) async fn remove(cloud: &dyn Cloud, state: &State, options: &Ec2Options, reporter: &Reporter) -> Result<()> {
+    remove_with(cloud, state, BTreeSet::new(), options, reporter).await
+}
+
+/// Removes one host of a fleet: what the others use too stays.
+///
+/// # Errors
+/// As [`remove`].
+pub(crate) async fn remove_member(
+    cloud: &dyn Cloud,
+    state: &State,
+    options: &Ec2Options,
+    reporter: &Reporter,
+) -> Result<()> {
+    check_account(cloud, state, options).await?;
+    terminate(cloud, &state.instance.iter().cloned().collect(), options, reporter).await
+}
+
+/// As [`remove`], with instances that are known otherwise: a listing may not show all yet.
+///
+/// # Errors
+/// As [`remove`].
+pub(crate) async fn remove_with(
+    cloud: &dyn Cloud,
+    state: &State,
+    known: BTreeSet<String>,
+    options: &Ec2Options,
+    reporter: &Reporter,
+) -> Result<()> {
+    check_account(cloud, state, options).await?;
+    remove_all(cloud, state, known, options, reporter).await
+}
+
+async fn check_account(cloud: &dyn Cloud, state: &State, options: &Ec2Options) -> Result<()> {
     if let Some(made_in) = &state.account {
         let identity = cloud.identity().await?;
         if identity.account != *made_in {
@@ -41,6 +74,16 @@ pub(crate) async fn remove(cloud: &dyn Cloud, state: &State, options: &Ec2Option
             }));
         }
     }
+    Ok(())
+}
+
+async fn remove_all(
+    cloud: &dyn Cloud,
+    state: &State,
+    known: BTreeSet<String>,
+    options: &Ec2Options,
+    reporter: &Reporter,
+) -> Result<()> {
     let of_token = [Filter::one(format!("tag:{}", tag::TOKEN), &state.token)];
     let mut told = false;
     let mut ids: BTreeSet<String>;
@@ -48,17 +91,25 @@ pub(crate) async fn remove(cloud: &dyn Cloud, state: &State, options: &Ec2Option
         ids = cloud.instances(&of_token).await?.into_iter().map(|instance| instance.id).collect();
         let seen = match &state.instance {
             Some(id) => ids.contains(id) || cloud.instance(id).await?.is_some(),
+            // Nobody heard how many there are: those that are shown need not be all.
+            None if state.fleet.is_some() => false,
             None => !ids.is_empty(),
         };
         if seen || !state.launched || !state.may_be_invisible(Timestamp::now()) {
             break;
         }
         if !std::mem::replace(&mut told, true) {
-            reporter.info("EC2 does not show the instance yet that was asked for: waiting up to two minutes for it...");
+            reporter.info(match state.fleet {
+                None => "EC2 does not show the instance yet that was asked for: waiting up to two minutes for it...",
+                Some(_) => {
+                    "EC2 may not show all instances yet that were asked for: waiting up to two minutes for them..."
+                }
+            });
         }
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     ids.extend(state.instance.clone());
+    ids.extend(known);
     terminate(cloud, &ids, options, reporter).await?;
 
     for volume in cloud.volumes(&of_token).await? {
@@ -92,34 +143,53 @@ pub(crate) async fn terminate(
     options: &Ec2Options,
     reporter: &Reporter,
 ) -> Result<()> {
-    for id in ids {
-        let Some(instance) = cloud.instance(id).await? else { continue };
-        if instance.is_gone() {
-            continue;
+    let all: Vec<String> = ids.iter().cloned().collect();
+    let mut left = living(cloud, &all).await?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    reporter.detail(format!("terminating {}", left.join(", ")));
+    end(cloud, &left, options).await?;
+    let begun = Instant::now();
+    let mut looks = 0;
+    loop {
+        left = living(cloud, &left).await?;
+        if left.is_empty() {
+            return Ok(());
         }
-        reporter.detail(format!("terminating the instance {id}"));
-        match cloud.terminate(id).await {
-            // Only now: of a spot instance EC2 takes no word on protection (UnsupportedOperation).
-            Err(error) if error.code == "OperationNotPermitted" && options.termination_protection => {
+        if begun.elapsed() > GONE {
+            let what = format!("{} not gone after {} min", left.join(", "), GONE.as_secs() / 60);
+            return Err(Error::new(Code::TimedOut, what).hint("the same command again carries on"));
+        }
+        tokio::time::sleep(pause(looks)).await;
+        looks += 1;
+    }
+}
+
+/// Those of which there is more left than an entry.
+async fn living(cloud: &dyn Cloud, ids: &[String]) -> Result<Vec<String>> {
+    let seen = cloud.these(ids).await?;
+    Ok(seen.into_iter().filter(|instance| !instance.is_gone()).map(|instance| instance.id).collect())
+}
+
+async fn end(cloud: &dyn Cloud, ids: &[String], options: &Ec2Options) -> Result<()> {
+    match cloud.terminate(ids).await {
+        // Only now: of a spot instance EC2 takes no word on protection (UnsupportedOperation).
+        Err(error) if error.code == "OperationNotPermitted" && options.termination_protection => {
+            for id in ids {
                 done(cloud.unprotect(id).await)?;
-                done(cloud.terminate(id).await)?;
             }
-            result => done(result)?,
+            done(cloud.terminate(ids).await)
         }
-    }
-    for id in ids {
-        let begun = Instant::now();
-        let mut looks = 0;
-        while cloud.instance(id).await?.is_some_and(|instance| !instance.is_gone()) {
-            if begun.elapsed() > GONE {
-                let what = format!("the instance {id} is not gone after {} min", GONE.as_secs() / 60);
-                return Err(Error::new(Code::TimedOut, what).hint("`machine rm` again carries on"));
+        // One of them went meanwhile, and nothing was done to any.
+        Err(error) if error.is_not_found() && ids.len() > 1 => {
+            for id in ids {
+                done(cloud.terminate(std::slice::from_ref(id)).await)?;
             }
-            tokio::time::sleep(pause(looks)).await;
-            looks += 1;
+            Ok(())
         }
+        result => done(result),
     }
-    Ok(())
 }
 
 /// Deletes a security group as soon as nothing uses it. One that stays in use shows an instance that a listing did not.

@@ -46,6 +46,17 @@ pub(crate) struct State {
     /// When it ends itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) expires: Option<Timestamp>,
+    /// The workshop whose group, key pair and token these are: shared by all its hosts. With `instance`, this is one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) fleet: Option<String>,
+    /// How many launches were asked for, of a fleet: each has a client token of its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) launches: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references over")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl State {
@@ -63,6 +74,8 @@ impl State {
             address: None,
             ssh_port: 22,
             expires: None,
+            fleet: None,
+            launches: 0,
         }
     }
 
@@ -85,6 +98,11 @@ impl State {
     /// Whether its instance was asked for so lately that it may be there and not be seen yet.
     pub(crate) fn may_be_invisible(&self, now: Timestamp) -> bool {
         self.launched_at.is_some_and(|at| now.duration_since(at) < INVISIBLE)
+    }
+
+    /// Whether it is of one host of a fleet: what the others use too is not its own to remove.
+    pub(crate) fn is_member(&self) -> bool {
+        self.fleet.is_some() && self.instance.is_some()
     }
 
     pub(crate) fn to_value(&self) -> Result<Value> {

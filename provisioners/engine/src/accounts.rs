@@ -37,7 +37,7 @@ pub fn check_account_name(name: &str) -> Result<()> {
         .hint("use 1 to 32 lower-case letters, digits, '-' or '_', a letter or '_' first"))
 }
 
-fn open(target: &SshTarget) -> Result<(Session, Privilege, Facts)> {
+pub(crate) fn open(target: &SshTarget) -> Result<(Session, Privilege, Facts)> {
     let mut session = Session::connect(target, CONNECT)?;
     let output = remote::collect(&mut session, Privilege::Login, facts::SCRIPT, LIMIT)?;
     let facts = Facts::parse(&output.text("the host cannot be looked at")?, 0)?;

@@ -13,6 +13,7 @@ const COMMANDS: &[&str] = &[
     "ec2",
     "env",
     "export",
+    "extend",
     "image",
     "import",
     "import-docker-machine",
@@ -32,7 +33,6 @@ const COMMANDS: &[&str] = &[
     "resume",
     "rm",
     "scp",
-    "another",
     "set",
     "share",
     "shell-init",
@@ -50,6 +50,7 @@ const COMMANDS: &[&str] = &[
     "use",
     "user",
     "version",
+    "workshop",
     "completion",
     "help",
 ];
@@ -105,6 +106,20 @@ fn every_ec2_command_explains_itself() {
         let run = scene.machine(["ec2", command, "--help"]);
         assert_eq!(run.ok().stderr, "");
         insta::assert_snapshot!(format!("help_ec2_{command}"), run.text());
+    }
+}
+
+#[test]
+fn every_workshop_command_explains_itself() {
+    let scene = Scene::new();
+    // `create` has the flags of `machine create` before its own.
+    let create = scene.machine(["workshop", "create", "--help"]);
+    let own = create.ok().text().split_once("\nWorkshop:\n").unwrap().1.split("\nDriver").next().unwrap();
+    insta::assert_snapshot!("help_workshop_create", own);
+    for command in ["exec", "extend", "handout", "ls", "retry", "rm", "status"] {
+        let run = scene.machine(["workshop", command, "--help"]);
+        assert_eq!(run.ok().stderr, "");
+        insta::assert_snapshot!(format!("help_workshop_{command}"), run.text());
     }
 }
 

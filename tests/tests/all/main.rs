@@ -44,3 +44,4 @@ mod vm_share_virtiofs;
 mod vm_socket;
 mod vm_tutorial;
 mod vm_warm;
+mod workshop;
