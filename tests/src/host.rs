@@ -212,12 +212,17 @@ impl PlayedHost {
     /// Gives it the tools of every distribution in place of busybox's.
     pub fn has_gnu_tools(&self) {
         for name in ["cp", "find", "gzip", "mkdir", "mv", "rm", "rmdir", "sha256sum", "tar", "xargs"] {
-            let to = self.root("bin").join(name);
-            let _busybox_may_not_have_it = fs::remove_file(&to);
-            let program = fs::canonicalize(find_program(name)).unwrap();
-            fs::copy(&program, to).unwrap();
-            copy_libraries(&program, &self.path("root"));
+            self.has_program(name);
         }
+    }
+
+    /// Gives it this computer's own program of that name.
+    pub fn has_program(&self, name: &str) {
+        let to = self.root("bin").join(name);
+        let _busybox_may_not_have_it = fs::remove_file(&to);
+        let program = fs::canonicalize(find_program(name)).unwrap();
+        fs::copy(&program, to).unwrap();
+        copy_libraries(&program, &self.path("root"));
     }
 
     /// Plays one of its programs by a script; the real one is `/play/real-NAME`.

@@ -159,12 +159,17 @@ impl Scene {
 
     /// A script of a shell in which `machine` is on `PATH`, about to be run. Its home is a folder apart: shells fill theirs.
     pub fn shell(&self, shell: &str, script: &str) -> Invocation {
+        self.shell_at(&find_program(shell), &["-c", script])
+    }
+
+    /// The same, with a shell that lies anywhere and takes its script in a way of its own.
+    pub fn shell_at(&self, shell: &Path, words: &[&str]) -> Invocation {
         let home = self.path("shell-home");
         fs::create_dir_all(&home).unwrap();
         let folders = std::iter::once(machine_program().parent().unwrap().to_owned())
             .chain(std::env::split_paths(&self.environment[OsStr::new("PATH")]));
         let path = std::env::join_paths(folders).unwrap();
-        self.program(find_program(shell)).args(["-c", script]).env("HOME", home).env("PATH", path)
+        self.program(shell).args(words).env("HOME", home).env("PATH", path)
     }
 
     /// The state that `status` prints.

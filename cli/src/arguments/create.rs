@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use machine_core::Publish;
 
+use super::docker_machine::Swarm;
 use super::ec2::Ec2Create;
 use super::engine::{EngineSettings, EngineSource};
 use crate::sizes;
@@ -37,6 +38,8 @@ pub enum ShareBy {
     /// A device of the VM: folders come with a start; no warm start, no suspending
     #[value(name = "9p")]
     NineP,
+    /// As 9p, by a process of its own (virtiofsd 1.13); Linux
+    Virtiofs,
 }
 
 #[derive(Debug, Args)]
@@ -44,7 +47,7 @@ pub struct Create {
     /// The new machine's name: 1 to 63 letters, digits, '.' and '-'
     #[arg(default_value = "default", hide_default_value = true)]
     pub name: String,
-    /// What provides it: qemu, ec2, generic [env: MACHINE_DRIVER] [default: qemu]
+    /// What provides it: qemu, ec2, generic, none [env: MACHINE_DRIVER] [default: qemu]
     #[arg(long, short)]
     pub driver: Option<String>,
     /// Virtual CPUs [default: up to 4 of this computer's]
@@ -99,11 +102,25 @@ pub struct Create {
     /// Its host key, `ssh-ed25519 AAAA...` or a line of known_hosts [default: you are asked]
     #[arg(long, value_name = "KEY", help_heading = "Driver generic")]
     pub generic_host_key: Option<String>,
+    /// The engine that is there: tcp://HOST:2376
+    #[arg(long, value_name = "URL", help_heading = "Driver none")]
+    pub url: Option<String>,
+    /// The authority of its certificate [default: this store's own]
+    #[arg(long, value_name = "FILE", help_heading = "Driver none", requires_all = ["tls_client_cert", "tls_client_key"])]
+    pub tls_ca_cert: Option<PathBuf>,
+    /// The certificate that it lets in
+    #[arg(long, value_name = "FILE", help_heading = "Driver none", requires = "tls_ca_cert")]
+    pub tls_client_cert: Option<PathBuf>,
+    /// The key of that certificate
+    #[arg(long, value_name = "FILE", help_heading = "Driver none", requires = "tls_ca_cert")]
+    pub tls_client_key: Option<PathBuf>,
     #[command(flatten)]
     pub ec2: Ec2Create,
     /// One more name or address for the server certificate (repeat)
     #[arg(long, value_name = "NAME", help_heading = "Engine")]
     pub tls_san: Vec<String>,
+    #[command(flatten)]
+    pub swarm: Swarm,
     #[command(flatten)]
     pub engine: EngineSettings,
     /// Where the engine comes from, in a machine without one: Docker's packages or the distribution's [default: docker,

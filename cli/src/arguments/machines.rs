@@ -52,21 +52,45 @@ pub struct Doctor {
 }
 
 #[derive(Debug, Args)]
+pub struct Config {
+    /// The machine [default: "default", where it exists]
+    pub name: Option<String>,
+    /// Also see whether its engine answers
+    #[arg(long)]
+    pub check: bool,
+    /// docker-machine's: no machine is a master of the Swarm that it meant.
+    #[arg(long, hide = true)]
+    pub swarm: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct Env {
     /// The machine [default: "default", where it exists]
     pub name: Option<String>,
-    /// The shell: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs [default: the one that runs this]
+    /// The shell: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs, nushell [default: the one that runs this]
     #[arg(long)]
     pub shell: Option<String>,
     /// Print the lines that undo it
     #[arg(long, short)]
     pub unset: bool,
+    /// Also see whether its engine answers
+    #[arg(long, conflicts_with = "unset")]
+    pub check: bool,
+    /// docker-machine's: no machine is a master of the Swarm that it meant.
+    #[arg(long, hide = true)]
+    pub swarm: bool,
     /// Also except the machine from the proxy (NO_PROXY)
     #[arg(long)]
     pub no_proxy: bool,
     /// Point at the machine's socket, which needs no certificates, in place of its TLS port
     #[arg(long, conflicts_with = "unset")]
     pub socket: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ShellInit {
+    /// The shell: bash, zsh, sh, fish, powershell, tcsh, emacs, nushell [default: the one that runs this]
+    pub shell: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -100,7 +124,7 @@ pub struct Logs {
 pub struct Ls {
     /// Form of the output: text, json, or a Go template; `table ...` puts titles above
     ///
-    /// Fields: .Name .Active .ActiveHost .DriverName .State .URL .DockerVersion .Error .EngineOptions.Labels .Swarm
+    /// Fields: .Name .Active .ActiveHost .DriverName .State .URL .DockerVersion .Error .EngineOptions.Labels .ResponseTime .Swarm
     #[arg(long, short, value_name = "FORM", default_value = "text")]
     pub format: String,
     /// Only machines with driver=, state=, label=KEY=VALUE, or name=REGULAR-EXPRESSION (repeat; of one kind, any)
@@ -130,6 +154,9 @@ pub struct RegenerateCerts {
     /// Do not ask
     #[arg(long, short)]
     pub force: bool,
+    /// docker-machine's: the client's certificate is renewed when it is due anyway.
+    #[arg(long, hide = true)]
+    pub client_certs: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,42 +1,53 @@
 //! The words of the command line.
 
+mod completion;
 mod create;
+mod docker;
+mod docker_machine;
 mod ec2;
 mod engine;
 mod image;
 mod machines;
+mod moving;
 mod often;
+mod scp;
 mod share;
 mod sync;
+mod upkeep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell as CompletionShell;
 
+pub use completion::{Complete, CompletionShell};
 pub use create::{Create, ShareBy};
+pub use docker::{Docker, Mount, Rename};
 pub use ec2::{Ec2, Orphans};
 pub use engine::{EngineSettings, EngineSource, Provision, Set, User};
 pub use image::Image;
 pub use machines::{
-    Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, SomeMachines, Ssh, Stop,
-    Use, Version,
+    Config, Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, ShellInit,
+    SomeMachines, Ssh, Stop, Use, Version,
 };
+pub use moving::ImportDockerMachine;
+pub use scp::{Scp, SshConfig};
 pub use share::Share;
 pub use sync::Sync;
+pub use upkeep::{Df, Reclaim, SupportBundle};
 
+use docker_machine::Foreign;
 use often::Often;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this computer cannot carry the machine (nothing was made), \
 130 interrupted; `machine ssh` returns the remote command's.
 
-A machine's name may be left out where a machine called \"default\" exists.";
+A machine's name may be left out where a machine called \"default\" exists. `machine help topics` lists what else is explained.";
 
 /// Docker hosts on this computer: create one, point Docker at it, throw it away.
 #[derive(Debug, Parser)]
-#[command(name = "machine", version, disable_version_flag = true, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "machine", version, disable_version_flag = true, disable_help_subcommand = true, after_help = AFTER_HELP, max_term_width = 110)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: Global,
@@ -76,6 +87,8 @@ pub struct Global {
     /// How progress is shown, on standard error
     #[arg(long, global = true, value_enum, default_value_t = Progress::Auto, value_name = "HOW")]
     pub progress: Progress,
+    #[command(flatten)]
+    pub foreign: Foreign,
 }
 
 /// How progress is shown.
@@ -92,11 +105,22 @@ pub enum Progress {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Print the machine that DOCKER_HOST points to
-    Active,
+    Active {
+        /// docker-machine asked all machines; nothing is asked here.
+        #[arg(long, short, hide = true)]
+        timeout: Option<u64>,
+    },
     /// Print the flags that point a Docker client at a machine
-    Config(OneMachine),
+    Config(Config),
     /// Create a machine
     Create(Box<Create>),
+    /// Tell what machines, images and saved states take of the disk
+    Df(Df),
+    /// Run the Docker client of a machine itself: none is needed on this computer
+    ///
+    /// Its terminal, input and exit code are this command's. Paths are the machine's: `-v`, `cp`, `build` and `compose -f` do not see this
+    /// computer's folders but for those that are shared (`machine share`).
+    Docker(Docker),
     /// Check this computer, and the machines that run on it
     Doctor(Doctor),
     /// At Amazon EC2: find what was left behind, print the permissions needed
@@ -111,6 +135,10 @@ pub enum Command {
         #[command(subcommand)]
         command: Image,
     },
+    /// Take over machines of docker-machine, whose store stays as it is
+    ///
+    /// Adopted hosts (`generic`) come with their key and certificates; nothing is made anew, and nothing changes on them.
+    ImportDockerMachine(ImportDockerMachine),
     /// Print all that is known of a machine, as JSON or by a template
     Inspect(Inspect),
     /// Print the addresses of machines
@@ -122,6 +150,8 @@ pub enum Command {
     /// List machines
     #[command(visible_alias = "list")]
     Ls(Ls),
+    /// Mount a folder of a machine on this computer, by sshfs
+    Mount(Mount),
     /// Halt machines; their memory stays where it is
     Pause(SomeMachines),
     /// List the ports that containers publish, on this computer
@@ -130,14 +160,23 @@ pub enum Command {
     ///
     /// What is so already is left alone: a second run changes and restarts nothing, and one after a failure carries on.
     Provision(Provision),
+    /// Give space back that nothing needs; shows first what that is
+    Reclaim(Reclaim),
     /// Make new TLS certificates for machines; containers go on
     RegenerateCerts(RegenerateCerts),
+    /// Give a machine another name
+    Rename(Rename),
     /// Restart machines
     Restart(Power),
     /// Let paused machines go on
     Resume(SomeMachines),
     /// Remove machines, with everything in them
     Rm(Rm),
+    /// Copy files between this computer and machines, or from one machine to another
+    ///
+    /// A path in a machine that does not begin with / is below the login user's home. A file that was there is replaced when the new one
+    /// is whole. No OpenSSH is needed. From one machine to another, all goes through this computer.
+    Scp(Scp),
     /// Change a machine: its size, who reaches its ports, its engine's settings
     ///
     /// Each flag of the engine replaces all that it set before; an empty value takes it back. The engine restarts once, if it
@@ -148,14 +187,23 @@ pub enum Command {
         #[command(subcommand)]
         command: Share,
     },
+    /// Print what gives new terminals the machine that `machine use` chose
+    ShellInit(ShellInit),
     /// Log in to a machine, or run a command on it
     Ssh(Ssh),
+    /// Print machines as hosts of OpenSSH, or let its configuration include them
+    ///
+    /// Each has its pinned key. For ssh, rsync, VS Code Remote, ansible, `docker -H ssh://NAME`. What is installed follows the machines when they start, change their
+    /// address or are removed.
+    SshConfig(SshConfig),
     /// Start machines
     Start(Power),
     /// Print the state of a machine
     Status(OneMachine),
     /// Shut machines down
     Stop(Stop),
+    /// Pack what somebody else needs to help, without secrets
+    SupportBundle(SupportBundle),
     /// Save machines' memory and turn them off; `start` goes on there
     Suspend(SomeMachines),
     /// Copy a folder to a machine, from it, or both ways
@@ -180,11 +228,27 @@ pub enum Command {
     },
     /// Print this program's version, or that of a machine's engine
     Version(Version),
-    /// Print a completion script for a shell
-    Completions {
+    /// Print the script that completes words in a shell
+    #[command(alias = "completions")]
+    Completion {
         /// The shell
         shell: CompletionShell,
     },
+    /// Explain a command, or a topic: `machine help topics` lists those
+    Help {
+        /// The command, or the topic
+        #[arg(value_name = "COMMAND|TOPIC")]
+        words: Vec<String>,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Manual {
+        /// The folder
+        folder: PathBuf,
+    },
+    /// Print what fits at a place of a command line
+    #[command(hide = true)]
+    Complete(Complete),
     /// Be the supervisor of a running machine
     #[command(hide = true)]
     Supervise {

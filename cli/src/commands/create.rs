@@ -15,6 +15,9 @@ pub fn run(app: &App, create: Create, manner: Manner) -> Result<i32> {
             Error::new(Code::Usage, "a machine needs at least one CPU").hint("leave --cpus out for a good choice")
         );
     }
+    if let Some(warning) = create.swarm.warning() {
+        manner.begin(None).reporter.warn(warning);
+    }
     let mut request = app.create_request(words(create)?)?;
     if let Some(host) = crate::block_on(app.unconfirmed_host(&request))? {
         // ssh(1)'s words.
@@ -46,6 +49,7 @@ fn make(app: &App, request: &CreateRequest, manner: Manner) -> Result<i32> {
     let name = created.name;
     match created.engine_version {
         Some(version) => shown.say(&format!("Docker is up and running! (engine {version}, {})", took(shown.elapsed()))),
+        None if !created.booting => {}
         None => shown.say(&format!("Machine \"{name}\" is booting; `machine start {name}` waits for its engine.")),
     }
     shown.say(&format!(
@@ -76,6 +80,7 @@ fn words(create: Create) -> Result<CreateWords> {
             ShareBy::Auto => ShareType::Auto,
             ShareBy::Sftp => ShareType::Sftp,
             ShareBy::NineP => ShareType::NineP,
+            ShareBy::Virtiofs => ShareType::Virtiofs,
         },
         engine: EngineSpec {
             source,
@@ -94,6 +99,12 @@ fn words(create: Create) -> Result<CreateWords> {
             generic_ssh_key: create.generic_ssh_key,
             generic_engine_port: create.generic_engine_port,
             generic_host_key: create.generic_host_key,
+            url: create.url,
+            tls_files: create
+                .tls_ca_cert
+                .zip(create.tls_client_cert)
+                .zip(create.tls_client_key)
+                .map(|((a, b), c)| [a, b, c]),
             ssh_user: create.ssh_user,
             ec2: Box::new(create.ec2.words()),
         },

@@ -8,6 +8,7 @@ use machine_template::{Missing, Template, TemplateError};
 use serde_json::{Map, Value, json};
 
 use crate::arguments::{Inspect, Ls};
+use crate::go_duration::go_duration;
 use crate::outcome::print_json;
 use crate::table;
 
@@ -101,6 +102,7 @@ fn fields(row: &Row) -> Value {
         "Swarm": "",
         "DockerVersion": version.unwrap_or_else(|| if row.url.is_some() { "Unknown" } else { "" }.to_owned()),
         "Error": row.error.clone().unwrap_or_default(),
+        "ResponseTime": go_duration(row.response_time),
         "EngineOptions": { "Labels": row.labels },
     })
 }
@@ -118,6 +120,7 @@ fn titles() -> Value {
         ("Swarm", "SWARM"),
         ("DockerVersion", "DOCKER"),
         ("Error", "ERRORS"),
+        ("ResponseTime", "RESPONSE"),
     ];
     let mut titles: Map<String, Value> =
         titles.into_iter().map(|(name, title)| (name.to_owned(), title.into())).collect();

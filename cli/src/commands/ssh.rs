@@ -32,7 +32,11 @@ pub fn run(app: &App, words: Vec<String>) -> Result<i32> {
         stdin: Box::new(std::io::stdin()),
     };
     match app.ssh(&name, request) {
-        Err(error) if error.code() == Code::NotRunning => Err(error.within("Error: Cannot run SSH command")),
+        // docker-machine's text.
+        Err(error) if error.code() == Code::NotRunning => {
+            Err(Error::new(Code::NotRunning, format!("Error: Cannot run SSH command: Host \"{name}\" is not running"))
+                .hint(format!("`machine start {name}` starts it")))
+        }
         result => result,
     }
 }

@@ -8,7 +8,7 @@ use machine_core::{
     Checkpoint, Code, Driver, Error, EventKind, MachineName, MachineRecord, MachineRef, Phase, Reporter, Result, Work,
 };
 use machine_ec2::{Ec2Config, Ec2Driver, Keys};
-use machine_generic::GenericDriver;
+use machine_generic::{GenericDriver, NoneDriver};
 use machine_images::ImageStore;
 use machine_qemu::{QemuConfig, QemuDriver};
 use serde_json::Value;
@@ -19,6 +19,9 @@ use crate::store::{MachineLock, Store};
 
 /// How long a command waits for another one that works on the same machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The drivers, by the names that records and people use.
+pub const DRIVERS: &[&str] = &["qemu", "ec2", "generic", "none"];
 
 /// The one API of all front ends.
 #[derive(Clone)]
@@ -128,10 +131,9 @@ impl App {
             "qemu" => Ok(self.qemu()),
             "ec2" => Ok(self.ec2()),
             "generic" => Ok(Arc::new(GenericDriver)),
-            other => {
-                Err(Error::new(Code::Usage, format!("driver {other:?} not found"))
-                    .hint("drivers here: qemu, ec2, generic"))
-            }
+            "none" => Ok(Arc::new(NoneDriver)),
+            other => Err(Error::new(Code::Usage, format!("driver {other:?} not found"))
+                .hint(format!("drivers here: {}", DRIVERS.join(", ")))),
         }
     }
 

@@ -82,6 +82,7 @@ impl App {
             return Err(Error::other(format!("the ports of machine {:?} are on this computer anyway", name.as_str()))
                 .hint(format!("`machine ports {name}` lists them")));
         }
+        self.check_login(&record)?;
         let endpoints = self.endpoints(&record)?;
         self.engine_version(&record, endpoints.engine, ENGINE).await?;
         machine_bridge::tunnel(&self.bridge_config(&record)?, endpoints, tell).await;

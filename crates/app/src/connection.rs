@@ -11,7 +11,7 @@ use machine_docker::{ContextTls, Contexts, Engine, EngineContext, EngineError, E
 use crate::app::App;
 use crate::engine_socket::EngineSocket;
 use crate::files;
-use crate::shell::Shell;
+use crate::shell::{Shell, Statement};
 
 /// How long a supervisor may take from saying that its machine runs until its socket is there.
 const SOCKET: Duration = Duration::from_secs(2);
@@ -23,6 +23,8 @@ pub struct Connection {
     pub name: MachineName,
     /// The engine's TLS port, seen from this computer.
     pub engine: SocketAddr,
+    /// What clients are told: with a name for the address, where the engine's owner gave one.
+    pub url: String,
     /// The folder with `ca.pem`, `cert.pem` and `key.pem`.
     pub certificates: PathBuf,
     /// The socket that speaks plain Docker API, for a machine of this computer.
@@ -48,7 +50,7 @@ pub type EnvLines = String;
 impl Connection {
     /// `DOCKER_HOST`.
     pub fn url(&self) -> String {
-        format!("tcp://{}", self.engine)
+        self.url.clone()
     }
 
     /// Whether `host`, a value of `DOCKER_HOST`, leads to this machine.
@@ -73,40 +75,48 @@ impl Connection {
     /// # Errors
     /// A path that cannot be written in a shell's text.
     pub fn env(&self, options: &EnvOptions, no_proxy: Option<&(&'static str, String)>) -> Result<EnvLines> {
+        let mut statements = self.statements(options.socket)?;
+        if options.no_proxy {
+            let (variable, present) = no_proxy.map_or(("NO_PROXY", ""), |(name, value)| (*name, value.as_str()));
+            statements.push(Statement::Set(variable, excepted(present, &self.engine.ip().to_string())));
+        }
         let shell = options.shell;
-        let certificates = self.certificates.to_str().ok_or_else(|| {
-            Error::other(format!("the path {} is not valid Unicode", self.certificates.display()))
-                .hint("keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
-        })?;
-        let mut lines = if options.socket {
+        Ok(format!("{}\n{}", shell.setting(&statements), shell.usage_hint(&options.command, false)))
+    }
+
+    /// What is done to the variables of a Docker client: those of the TLS port, or of the socket.
+    ///
+    /// # Errors
+    /// A path that is no text; no socket.
+    pub(crate) fn statements(&self, socket: bool) -> Result<Vec<Statement<'static>>> {
+        let name = self.name.as_str();
+        let mut statements = if socket {
             let socket = self.socket.as_ref().ok_or_else(|| {
-                Error::new(Code::Usage, format!("machine {:?} has no socket on this computer", self.name.as_str()))
-                    .hint(format!("`machine env {}` points at its TLS port", self.name))
+                Error::new(Code::Usage, format!("machine {name:?} has no socket on this computer"))
+                    .hint(format!("`machine env {name}` points at its TLS port"))
             })?;
             // The client would speak TLS to a socket, too.
             vec![
-                shell.unset("DOCKER_TLS_VERIFY"),
-                shell.set("DOCKER_HOST", &socket.url()),
-                shell.unset("DOCKER_CERT_PATH"),
-                shell.set("DOCKER_MACHINE_NAME", self.name.as_str()),
+                Statement::Unset("DOCKER_TLS_VERIFY"),
+                Statement::Set("DOCKER_HOST", socket.url()),
+                Statement::Unset("DOCKER_CERT_PATH"),
             ]
         } else {
+            let certificates = self.certificates.to_str().ok_or_else(|| {
+                Error::other(format!("the path {} is not valid Unicode", self.certificates.display()))
+                    .hint("keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
+            })?;
             vec![
-                shell.set("DOCKER_TLS_VERIFY", "1"),
-                shell.set("DOCKER_HOST", &self.url()),
-                shell.set("DOCKER_CERT_PATH", certificates),
-                shell.set("DOCKER_MACHINE_NAME", self.name.as_str()),
+                Statement::Set("DOCKER_TLS_VERIFY", "1".to_owned()),
+                Statement::Set("DOCKER_HOST", self.url()),
+                Statement::Set("DOCKER_CERT_PATH", certificates.to_owned()),
             ]
         };
+        statements.push(Statement::Set("DOCKER_MACHINE_NAME", name.to_owned()));
         if cfg!(windows) {
-            lines.push(shell.set("COMPOSE_CONVERT_WINDOWS_PATHS", "true"));
+            statements.push(Statement::Set("COMPOSE_CONVERT_WINDOWS_PATHS", "true".to_owned()));
         }
-        if options.no_proxy {
-            let (variable, present) = no_proxy.map_or(("NO_PROXY", ""), |(name, value)| (*name, value.as_str()));
-            lines.push(shell.set(variable, &excepted(present, &self.engine.ip().to_string())));
-        }
-        lines.push(shell.usage_hint(&options.command));
-        Ok(lines.join("\n"))
+        Ok(statements)
     }
 }
 
@@ -130,7 +140,14 @@ impl App {
         let record = self.store.load(name)?;
         let endpoints = self.endpoints(&record)?;
         let socket = self.engine_socket(&record)?;
-        Ok(Connection { name: name.clone(), engine: endpoints.engine, certificates: self.store.folder(name), socket })
+        let url = self.url_of(&record, endpoints)?;
+        Ok(Connection {
+            name: name.clone(),
+            engine: endpoints.engine,
+            url,
+            certificates: self.store.folder(name),
+            socket,
+        })
     }
 
     pub(crate) fn endpoints(&self, record: &MachineRecord) -> Result<Endpoints> {
@@ -139,6 +156,13 @@ impl App {
         let endpoints = endpoints.ok_or_else(|| Self::not_running(&record.name))?;
         self.adopt_orphan(record);
         Ok(endpoints)
+    }
+
+    /// What clients are told of where a machine's engine is.
+    pub(crate) fn url_of(&self, record: &MachineRecord, endpoints: Endpoints) -> Result<String> {
+        let dir = self.store.folder(&record.name);
+        let said = self.driver(&record.driver)?.url(MachineRef { record, dir: &dir });
+        Ok(said.unwrap_or_else(|| format!("tcp://{}", endpoints.engine)))
     }
 
     /// The statements that undo `env`.
@@ -150,9 +174,7 @@ impl App {
         if options.no_proxy {
             names.push(self.environment.no_proxy.as_ref().map_or("NO_PROXY", |(name, _)| *name));
         }
-        let mut lines: Vec<String> = names.into_iter().map(|name| options.shell.unset(name)).collect();
-        lines.push(options.shell.usage_hint(&options.command));
-        lines.join("\n")
+        format!("{}\n{}", options.shell.unsetting(&names), options.shell.usage_hint(&options.command, true))
     }
 
     /// The engine's version at `address`, by one bounded request over mutual TLS.
@@ -185,7 +207,10 @@ impl App {
         Ok(EngineTarget {
             machine: record.name.to_string(),
             address,
-            server_name: "localhost".to_owned(),
+            server_name: self
+                .driver(&record.driver)?
+                .server_name(MachineRef { record, dir: &dir })
+                .unwrap_or_else(|| "localhost".to_owned()),
             ca_pem: read("ca.pem")?,
             client_cert_pem: read("cert.pem")?,
             client_key_pem: read("key.pem")?,
@@ -202,6 +227,7 @@ impl App {
         if let Err(error) = self.write_context(record, endpoints) {
             reporter.warn(format!("no Docker context for {:?}: {error}", record.name.as_str()));
         }
+        self.refresh_ssh_config(reporter);
     }
 
     fn write_context(&self, record: &MachineRecord, endpoints: Endpoints) -> Result<()> {
@@ -213,7 +239,7 @@ impl App {
             Some(socket) => (socket.url(), None),
             None => {
                 let tls = ContextTls { ca: read("ca.pem")?, cert: read("cert.pem")?, key: read("key.pem")? };
-                (format!("tcp://{}", endpoints.engine), Some(tls))
+                (self.url_of(record, endpoints)?, Some(tls))
             }
         };
         self.contexts()?.write(&EngineContext {
@@ -274,6 +300,7 @@ mod tests {
         Connection {
             name: "dev".parse().unwrap(),
             engine: "127.0.0.1:2376".parse().unwrap(),
+            url: "tcp://127.0.0.1:2376".into(),
             certificates: "/s/machines/dev".into(),
             socket: Some(EngineSocket::at("/run/dev.sock".into())),
         }
@@ -288,7 +315,9 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn env_prints_docker_machines_lines_with_the_hint_last() {
-        for shell in [Shell::Posix, Shell::Fish, Shell::PowerShell, Shell::Cmd, Shell::Tcsh, Shell::Emacs] {
+        for shell in
+            [Shell::Posix, Shell::Fish, Shell::PowerShell, Shell::Cmd, Shell::Tcsh, Shell::Emacs, Shell::Nushell]
+        {
             insta::assert_snapshot!(format!("env_{shell}"), connection().env(&options(shell, true), None).unwrap());
         }
     }

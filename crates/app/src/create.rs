@@ -63,6 +63,8 @@ pub struct Created {
     pub endpoints: Endpoints,
     /// The engine's version, when it was waited for.
     pub engine_version: Option<String>,
+    /// Whether its engine was not waited for and may not be up yet.
+    pub booting: bool,
 }
 
 /// What `create` is asked for, in the user's words.
@@ -248,9 +250,21 @@ impl App {
             record.driver_state = state;
             record.phase = Phase::Created;
         })?;
+        if !driver.capabilities().login {
+            return self.know(&journal, reporter);
+        }
         self.bring_up(&journal, request.wait.then_some(request.timeout), reporter)
             .await
             .map_err(|e| unfinished(&name, e))
+    }
+
+    /// Completes a machine to which nothing is done: what its owner says is all there is.
+    fn know(&self, journal: &Journal<'_>, reporter: &Reporter) -> Result<Created> {
+        journal.phase("ready", Phase::Ready)?;
+        let record = journal.snapshot();
+        let endpoints = self.endpoints(&record)?;
+        self.refresh_context(&record, endpoints, reporter);
+        Ok(Created { name: record.name, endpoints, engine_version: None, booting: false })
     }
 
     /// Completes a creation that was interrupted after all parts were made.
@@ -264,6 +278,9 @@ impl App {
         reporter.info(format!("Carrying on with the interrupted creation of {:?}...", name.as_str()));
         let record = Mutex::new(record);
         let journal = self.journal(&record, reporter);
+        if !self.driver(&request.driver)?.capabilities().login {
+            return self.know(&journal, reporter);
+        }
         self.bring_up(&journal, request.wait.then_some(request.timeout), reporter)
             .await
             .map_err(|e| unfinished(&name, e))
@@ -272,8 +289,9 @@ impl App {
     /// Makes the keys and certificates of a machine: they are its own, and never shared.
     fn give_identity(&self, journal: &Journal<'_>) -> Result<()> {
         let record = journal.snapshot();
-        let host_key = match self.driver(&record.driver)?.capabilities().adopted {
-            // It has its own, which the user has confirmed.
+        let capabilities = self.driver(&record.driver)?.capabilities();
+        let host_key = match capabilities.adopted || !capabilities.login {
+            // It has its own, which the user has confirmed; or nobody logs in.
             true => record.spec.options.get("host_key").and_then(|key| key.as_str()).unwrap_or_default().to_owned(),
             false => self.give_keys(&record.name)?,
         };

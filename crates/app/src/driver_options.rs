@@ -31,6 +31,10 @@ pub struct DriverWords {
     pub generic_engine_port: Option<u16>,
     /// generic: its host key, confirmed.
     pub generic_host_key: Option<String>,
+    /// none: where the engine is.
+    pub url: Option<String>,
+    /// none: the authority, certificate and key for an engine that is not of this store's authority.
+    pub tls_files: Option<[PathBuf; 3]>,
     /// The login name inside.
     pub ssh_user: Option<String>,
     /// ec2: all of its own.
@@ -59,9 +63,13 @@ impl App {
         if driver != "ec2" && *words.ec2 != Ec2Words::default() {
             return Err(of_another("--ec2-... flags and --expires", "ec2"));
         }
+        if driver != "none" && (words.url.is_some() || words.tls_files.is_some()) {
+            return Err(of_another("--url and --tls-ca-cert, --tls-client-cert, --tls-client-key", "none"));
+        }
         match driver {
             "ec2" => self.said_to_ec2(*words.ec2, words.ssh_user),
             "generic" => self.said_to_generic(words),
+            "none" => said_to_none(words),
             "qemu" => Ok(said_to_qemu(words)),
             // Refused by whoever looks the driver up.
             _ => Ok(Said { options: Map::new(), ssh_user: words.ssh_user.unwrap_or_default(), disk_mib: None }),
@@ -132,6 +140,26 @@ impl DriverWords {
             || self.generic_engine_port.is_some()
             || self.generic_host_key.is_some()
     }
+}
+
+fn said_to_none(words: DriverWords) -> Result<Said> {
+    // docker-machine's text.
+    let url = words.url.ok_or_else(|| {
+        Error::new(Code::Usage, "--url option is required when no driver is selected")
+            .hint("`machine create -d none --url tcp://HOST:2376 NAME`")
+    })?;
+    machine_generic::host_of_url(&url)?;
+    if words.ssh_user.is_some() {
+        return Err(Error::new(
+            Code::Usage,
+            "--ssh-user is of no use here: nobody logs in to a host that is known by its URL",
+        ));
+    }
+    let mut options = Map::from_iter([("url".to_owned(), json!(url))]);
+    if let Some(files) = words.tls_files {
+        options.insert("certificates".into(), json!(files.map(|file| std::path::absolute(&file).unwrap_or(file))));
+    }
+    Ok(Said { options, ssh_user: String::new(), disk_mib: None })
 }
 
 fn said_to_qemu(words: DriverWords) -> Said {

@@ -88,6 +88,7 @@ mod tests {
             disk_mib: 1,
             error: None,
             warnings: Vec::new(),
+            response_time: std::time::Duration::ZERO,
             labels: labels.iter().map(ToString::to_string).collect(),
         }
     }

@@ -95,6 +95,7 @@ impl App {
     /// Whether a machine's engine is installed and configured over SSH. Others have it in their image and read its settings
     /// from their seed.
     pub(crate) fn is_provisioned_over_ssh(&self, record: &MachineRecord) -> Result<bool> {
+        self.check_login(record)?;
         if !self.driver(&record.driver)?.capabilities().images {
             return Ok(true);
         }

@@ -1,7 +1,7 @@
 //! `ls`, `status`, `inspect`: what is true of machines now.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use machine_core::{
     Capabilities, Endpoints, Error, MachineName, MachineRecord, MachineRef, MachineState, Observation, Result,
@@ -41,6 +41,9 @@ pub struct Row {
     pub error: Option<String>,
     /// What the user should know, such as slow mode.
     pub warnings: Vec<String>,
+    /// How long it took until it, or its engine, had answered.
+    #[serde(skip)]
+    pub response_time: Duration,
     /// Labels of its engine.
     #[serde(skip)]
     pub labels: Vec<String>,
@@ -89,7 +92,12 @@ impl App {
             .into_iter()
             .map(|name| {
                 let app = self.clone();
-                tokio::spawn(async move { app.row(name).await })
+                tokio::spawn(async move {
+                    let begun = Instant::now();
+                    let (mut row, running) = app.row(name).await;
+                    row.response_time = begun.elapsed();
+                    (row, running)
+                })
             })
             .collect();
         for (index, look) in looks.into_iter().enumerate() {
@@ -104,15 +112,17 @@ impl App {
                 let booting = record.phase != machine_core::Phase::Ready;
                 let limit = if booting { limit.min(STILL_BOOTING) } else { limit };
                 asked.spawn(async move {
+                    let begun = Instant::now();
                     let asked = app.engine_version(&record, endpoints.engine, limit);
                     let answer = tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| Err(no_answer(limit)));
-                    (index, booting, answer)
+                    (index, booting, answer, begun.elapsed())
                 });
             }
         }
         while let Some(joined) = asked.join_next().await {
-            let Ok((index, booting, answer)) = joined else { continue };
+            let Ok((index, booting, answer, time)) = joined else { continue };
             let row: &mut Row = &mut rows[index];
+            row.response_time += time;
             match answer {
                 Ok(version) => row.docker_version = Some(format!("v{version}")),
                 Err(_) if booting => {
@@ -139,6 +149,7 @@ impl App {
             disk_mib: 0,
             error: None,
             warnings: Vec::new(),
+            response_time: Duration::ZERO,
             labels: Vec::new(),
         };
         let record = match name.parse::<MachineName>().and_then(|name| self.store.load(&name)) {
@@ -169,7 +180,7 @@ impl App {
             row.error = Some(told);
             return (row, None);
         }
-        row.url = seen.endpoints.map(|endpoints| format!("tcp://{}", endpoints.engine));
+        row.url = seen.endpoints.and_then(|endpoints| self.url_of(&record, endpoints).ok());
         row.active = row.url.is_some()
             && self.environment.docker_host.as_deref().is_some_and(|host| {
                 let socket = || self.engine_socket(&record).ok().flatten().is_some_and(|socket| socket.url() == host);
@@ -218,11 +229,12 @@ impl App {
         let record = self.store.load(name)?;
         let capabilities = self.driver(&record.driver)?.capabilities();
         let observed = self.observe(&record).await?;
-        let url = observed.endpoints.map(|endpoints| format!("tcp://{}", endpoints.engine));
+        let url = observed.endpoints.and_then(|endpoints| self.url_of(&record, endpoints).ok());
         let folder = self.store.folder(name);
         let machine = MachineRef { record: &record, dir: &folder };
         let driver = self.driver(&record.driver)?;
-        let ssh = observed.endpoints.map(|endpoints| driver.ssh_target(machine, endpoints));
+        let login = observed.endpoints.filter(|_| capabilities.login);
+        let ssh = login.map(|endpoints| driver.ssh_target(machine, endpoints));
         let docker_machine = docker_machine_view::view(&record, ssh.as_ref(), &folder);
         Ok(Inspection { record, observed, url, folder, capabilities, docker_machine })
     }

@@ -251,6 +251,7 @@ mod tests {
             disk_mib: 1,
             error: None,
             warnings: Vec::new(),
+            response_time: Duration::ZERO,
             labels: Vec::new(),
         };
         assert!(known(&row(Some("tcp://127.0.0.1:1"), Some("v1"))).is_some());

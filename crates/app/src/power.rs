@@ -37,6 +37,9 @@ impl App {
         let driver = self.driver(&record.driver)?;
         let dir = self.store.folder(name);
         let machine = MachineRef { record: &record, dir: &dir };
+        if !driver.capabilities().login {
+            return Err(Self::without_driver("started"));
+        }
         let seen = driver.observe(machine).await;
         let running = seen.state == MachineState::Running;
         // One that was started elsewhere may have another address than the one that is known here, or this computer another
@@ -100,6 +103,9 @@ impl App {
         let _lock = self.lock(name, reporter).await?;
         let record = self.complete_record(name)?;
         let driver = self.driver(&record.driver)?;
+        if !driver.capabilities().login {
+            return Err(Self::without_driver("restarted"));
+        }
         if !matches!(
             self.look(&*driver, &record).await,
             MachineState::Stopped | MachineState::Saved | MachineState::Broken(_) | MachineState::Missing
@@ -194,6 +200,9 @@ impl App {
     ) -> Result<Ended> {
         let name = record.name.clone();
         let driver = self.driver(&record.driver)?;
+        if !driver.capabilities().login {
+            return Err(Self::without_driver(if deadline.is_some() { "stopped" } else { "killed" }));
+        }
         if !driver.capabilities().power {
             let error = format!(
                 "machine {:?} is a host that was adopted: the driver {:?} cannot stop it",
@@ -290,7 +299,8 @@ impl App {
             self.wait_for_shares(&record, reporter).await;
         }
         self.refresh_context(&journal.snapshot(), endpoints, reporter);
-        Ok(Created { name, endpoints, engine_version })
+        let booting = engine_version.is_none();
+        Ok(Created { name, endpoints, engine_version, booting })
     }
 
     /// Renews what comes to its end: at a start the guest gets it with its seed.
@@ -328,6 +338,12 @@ impl App {
     pub(crate) async fn look(&self, driver: &dyn Driver, record: &MachineRecord) -> MachineState {
         let dir = self.store.folder(&record.name);
         driver.observe(MachineRef { record, dir: &dir }).await.state
+    }
+
+    /// Refuses in docker-machine's words what only a driver can do.
+    fn without_driver(done: &str) -> Error {
+        Error::other(format!("hosts without a driver cannot be {done}"))
+            .hint("only its URL is known here: do it where the host is at home")
     }
 
     /// Refuses in docker-machine's words when a machine is not up.

@@ -73,6 +73,8 @@ impl App {
         }
         self.remove_context(name, reporter);
         self.give_back_default_sockets_of(&snapshot, reporter);
-        self.store.remove_folder(name)
+        self.store.remove_folder(name)?;
+        self.refresh_ssh_config(reporter);
+        Ok(())
     }
 }

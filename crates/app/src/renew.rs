@@ -31,7 +31,9 @@ impl App {
     }
 
     async fn regenerate_locked(&self, name: &MachineName, reporter: &Reporter) -> Result<()> {
-        let record = Mutex::new(self.complete_record(name)?);
+        let record = self.complete_record(name)?;
+        self.check_login(&record)?;
+        let record = Mutex::new(record);
         let journal = self.journal(&record, reporter);
         let record = journal.snapshot();
         let driver = self.driver(&record.driver)?;

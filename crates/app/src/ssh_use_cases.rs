@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use machine_core::{MachineName, Result, SshTarget};
+use machine_core::{Error, MachineName, MachineRecord, Result, SshTarget};
 use machine_ssh::{Attach, ConnectFailure, Session, Tty, command_line, terminal};
 
 use crate::app::App;
@@ -35,10 +35,24 @@ impl App {
     /// No such machine, or "Host is not running".
     pub fn ssh_target(&self, name: &MachineName) -> Result<SshTarget> {
         let record = self.store.load(name)?;
+        self.check_login(&record)?;
         let endpoints = self.endpoints(&record)?;
         let dir = self.store.folder(name);
         let machine = machine_core::MachineRef { record: &record, dir: &dir };
         Ok(self.driver(&record.driver)?.ssh_target(machine, endpoints))
+    }
+
+    /// Refuses what is done by SSH where nobody can log in.
+    pub(crate) fn check_login(&self, record: &MachineRecord) -> Result<()> {
+        if self.driver(&record.driver)?.capabilities().login {
+            return Ok(());
+        }
+        let name = record.name.as_str();
+        Err(Error::other(format!(
+            "machine {name:?} is known by its URL alone (driver {:?}): there is no way in",
+            record.driver
+        ))
+        .hint("`machine create -d generic` adopts a host by SSH, with all that follows from it"))
     }
 
     /// Runs a shell or command in a machine and returns its exit code. Blocks.

@@ -13,7 +13,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use machine_core::{Code, Error, MachineName, MachineRecord, Phase, Reporter, Result};
+use machine_core::{Code, Error, MachineName, MachineRecord, Phase, Reporter, Result, ResultExt as _};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
@@ -23,6 +23,8 @@ const STORE_LOCK: &str = "_store";
 pub(crate) const CERTIFICATES_LOCK: &str = "_certs";
 /// A machine's record, in its folder.
 const RECORD: &str = "machine.json";
+/// The record that it has under another name, while it gets that: counts once the folder has that name.
+const RENAMED: &str = "machine.renamed.json";
 
 /// Where machines are kept.
 #[derive(Clone, Debug)]
@@ -142,6 +144,9 @@ impl Store {
             Ok(text) => {
                 let record = MachineRecord::parse(&text).map_err(|error| error.within(within()))?;
                 if record.name != *name {
+                    if let Some(renamed) = self.renamed(name) {
+                        return Ok(renamed);
+                    }
                     return Err(Error::other(within())
                         .because(Error::other(format!("the record is of a machine called {:?}", record.name.as_str())))
                         .hint("the folder was renamed by hand: give it its old name back"));
@@ -162,6 +167,30 @@ impl Store {
     pub(crate) fn save(&self, record: &MachineRecord) -> Result<()> {
         machine_files::make_private_folder(&self.folder(&record.name))?;
         machine_files::write_whole(&self.record_path(&record.name), &json(record), machine_files::PRIVATE)
+    }
+
+    /// Gives a machine the name that `record` has. Killed at any moment, the machine has one of the two.
+    ///
+    /// `done` hears of each step that is on the disk.
+    pub(crate) fn rename(&self, from: &MachineName, record: &MachineRecord, done: impl Fn(&str)) -> Result<()> {
+        let (old, new) = (self.folder(from), self.folder(&record.name));
+        machine_files::write_whole(&old.join(RENAMED), &json(record), machine_files::PRIVATE)?;
+        done("rename-begun");
+        let moving = || format!("cannot rename {} to {}", old.display(), new.display());
+        fs::rename(&old, &new).context(moving)?;
+        machine_files::sync_folder(&self.machines()).context(moving)?;
+        done("rename-moved");
+        self.save(record)?;
+        // It says what the record says by now.
+        let _ = fs::remove_file(new.join(RENAMED));
+        done("renamed");
+        Ok(())
+    }
+
+    /// The record of a machine whose renaming broke off when the folder had its new name.
+    fn renamed(&self, name: &MachineName) -> Option<MachineRecord> {
+        let text = fs::read(self.folder(name).join(RENAMED)).ok()?;
+        MachineRecord::parse(&text).ok().filter(|record| record.name == *name)
     }
 
     /// Removes a machine's folder. It is moved away first: from then on the name is free, whatever happens to the rest.

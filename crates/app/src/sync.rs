@@ -107,7 +107,7 @@ impl App {
     }
 
     /// Machines' keys are not for machines.
-    fn check_that_no_keys_are_copied(&self, folder: &Path) -> Result<()> {
+    pub(crate) fn check_that_no_keys_are_copied(&self, folder: &Path) -> Result<()> {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let (store, folder) = (real(&self.environment.store), real(folder));
         if !folder.starts_with(&store) && !store.starts_with(&folder) {
@@ -218,7 +218,8 @@ impl App {
     }
 }
 
-struct StopOnDrop(Stop);
+/// Ends a run that nobody waits for any more.
+pub(crate) struct StopOnDrop(pub(crate) Stop);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
@@ -256,7 +257,7 @@ fn sides(words: &SyncWords) -> Result<(MachineName, String, PathBuf, Direction)>
 }
 
 /// `NAME:PLACE`, if that is what it is. What has a `/` before its first `:` is of this computer, as is `C:\...` on Windows.
-fn place_of(word: &str) -> Result<Option<(MachineName, String)>> {
+pub(crate) fn place_of(word: &str) -> Result<Option<(MachineName, String)>> {
     let Some((name, place)) = word.split_once(':') else { return Ok(None) };
     let is_drive = cfg!(windows) && name.len() == 1;
     if is_drive || name.contains(['/', '\\']) {

@@ -57,6 +57,8 @@ pub struct Capabilities {
     pub adopted: bool,
     /// Its first host key was handed to it where others may read it too: it gets another over the first connection.
     pub handed_host_key: bool,
+    /// One logs in to it by SSH. Without, nothing but its engine is known of it, and nothing is done to it.
+    pub login: bool,
 }
 
 /// What provides Docker hosts of one kind.
@@ -174,6 +176,17 @@ pub trait Driver: Send + Sync {
     /// The socket or pipe of this computer that speaks plain Docker API for the machine, by local facts alone: where it is
     /// while the machine runs; `None` where there is none.
     fn engine_socket(&self, _machine: MachineRef<'_>) -> Option<PathBuf> {
+        None
+    }
+
+    /// Where clients reach the engine in the words of its owner, with a name for an address, say; `None`: `tcp://` and the engine's
+    /// endpoint.
+    fn url(&self, _machine: MachineRef<'_>) -> Option<String> {
+        None
+    }
+
+    /// The name that the engine's certificate is for, where that is another than our own certificates'.
+    fn server_name(&self, _machine: MachineRef<'_>) -> Option<String> {
         None
     }
 

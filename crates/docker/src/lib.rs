@@ -14,6 +14,7 @@ mod failure;
 mod images;
 mod json;
 mod look_inside;
+mod prune;
 mod run;
 mod stores;
 mod terminal;

@@ -4,8 +4,10 @@
 //! profile folder protects what lies in it.
 
 mod guest_names;
+mod whole_file;
 
 pub use guest_names::{from_guest, to_guest};
+pub use whole_file::WholeFile;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -71,7 +73,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
 }
 
 /// A hidden name in the same folder that nobody else uses: not another process, not another thread of this one.
-fn beside(path: &Path) -> PathBuf {
+pub(crate) fn beside(path: &Path) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -51,7 +51,11 @@ impl Session {
         self.upload_from(&mut file, length, path, mode, account, limit)
     }
 
-    fn upload_from(
+    /// As [`Self::upload`], of `length` bytes from `input`.
+    ///
+    /// # Errors
+    /// As [`Self::upload`], and an input that fails or ends early.
+    pub fn upload_from(
         &mut self,
         input: &mut dyn Read,
         length: u64,

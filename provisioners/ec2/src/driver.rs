@@ -247,6 +247,7 @@ impl Driver for Ec2Driver {
             images: false,
             adopted: false,
             handed_host_key: true,
+            login: true,
             pause: false,
         }
     }

@@ -79,6 +79,7 @@ impl Driver for GenericDriver {
             images: false,
             adopted: true,
             handed_host_key: false,
+            login: true,
             pause: false,
         }
     }

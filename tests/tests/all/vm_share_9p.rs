@@ -12,7 +12,7 @@ use crate::vm_life::{BOOT, docker, import_busybox, slowly};
 use crate::vm_share::{Folders, inside, keeps_out_what_is_not_shared, mounted, shares, works_like_a_folder};
 
 /// What carries the folder at `guest`, and what is told of that.
-fn carried(scene: &Scene, guest: &str) -> (String, String) {
+pub fn carried(scene: &Scene, guest: &str) -> (String, String) {
     let listed = shares(scene);
     let row = listed["folders"].as_array().unwrap().iter().find(|row| row["guest"] == guest).unwrap().clone();
     let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
