@@ -30,6 +30,7 @@ fn cards() -> Vec<Card> {
         error: text.map(str::to_owned),
         warnings: text.into_iter().map(str::to_owned).collect(),
         labels: Vec::new(),
+        response_time: Duration::ZERO,
     };
     let can = vec![
         Verb::Start,

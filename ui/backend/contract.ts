@@ -3,6 +3,7 @@ import type {
   Action,
   Answered,
   Check,
+  ChosenFolder,
   ContainerAction,
   EngineAction,
   EngineQuestion,
@@ -20,6 +21,7 @@ import type {
 interface Contract {
   actions: Action[];
   checks: Check[];
+  chosenFolder: ChosenFolder;
   containerActions: ContainerAction[];
   engineActions: EngineAction[];
   engineAnswers: Answered[];
@@ -129,6 +131,11 @@ export const contract: Contract = {
       "title": "title"
     }
   ],
+  "chosenFolder": {
+    "folder": "text",
+    "line": "text",
+    "read_only_line": "text"
+  },
   "containerActions": [
     {
       "id": "0123456789ab",
@@ -642,6 +649,10 @@ export const contract: Contract = {
       "of": "networks"
     },
     {
+      "machine": "dev",
+      "of": "folders"
+    },
+    {
       "id": "0123456789ab",
       "machine": "dev",
       "of": "figures"
@@ -855,6 +866,53 @@ export const contract: Contract = {
             "text"
           ]
         }
+      ]
+    },
+    {
+      "folders": [
+        {
+          "carrier": null,
+          "events": true,
+          "folder": "text",
+          "guest": "text",
+          "read_only": true,
+          "state": null
+        },
+        {
+          "carrier": null,
+          "events": true,
+          "folder": "text",
+          "guest": "text",
+          "read_only": true,
+          "state": {
+            "is": "mounting"
+          }
+        },
+        {
+          "carrier": "text",
+          "events": true,
+          "folder": "text",
+          "guest": "text",
+          "read_only": true,
+          "state": {
+            "is": "mounted"
+          }
+        },
+        {
+          "carrier": null,
+          "events": true,
+          "folder": "text",
+          "guest": "text",
+          "read_only": true,
+          "state": {
+            "is": "waiting",
+            "reason": "text"
+          }
+        }
+      ],
+      "kind": "folders",
+      "warnings": [
+        "text"
       ]
     },
     {

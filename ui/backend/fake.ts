@@ -218,7 +218,7 @@ export function fakeBackend(): Backend {
       tell = told;
       if (chosen === 'trouble') tell({ kind: 'trouble', failure: refuse('cannot list the store: permission denied', 'check who owns it') });
       else publish();
-      Object.assign(window, { closing: (working: string[]) => tell({ kind: 'closing', working }) });
+      Object.assign(window, { closing: (working: string[]) => tell({ kind: 'closing', working }), look: () => { publish(); tellAll(); } });
     },
     async perform(action, happened) {
       if (action.verb === 'create') {

@@ -238,6 +238,48 @@ for (const colors of ['light', 'dark'] as const) {
     }));
 }
 
+test('what goes on is not disturbed by looks at the machines and their containers', () =>
+  inMachine({}, async (page) => {
+    const look = () => page.evaluate(() => (window as unknown as { look: () => void }).look());
+    await button(page, 'Open shop-web-1').click();
+    await button(page, 'Terminal').click();
+    await page.getByRole('textbox', { name: 'Terminal in shop-web-1' }).waitFor();
+    await page.keyboard.type('hello');
+    await look();
+    await page.keyboard.press('Enter');
+    await page.locator('.xterm-rows').getByText('hello: played').waitFor();
+    await button(page, 'All containers').click();
+    await tab(page, 'Images');
+    await choose(page, 'postgres:17', 'Remove…');
+    await button(page, 'Remove image').click();
+    await page.getByText('answered 409').waitFor();
+    await look();
+    await page.waitForTimeout(100);
+    expect(await page.getByText('answered 409').count(), 'what failed stays').toBe(1);
+    await button(page, 'Cancel').click();
+    await button(page, 'Pull an image…').click();
+    await page.getByLabel('Image', { exact: true }).fill('nginx');
+    await button(page, 'Pull').click();
+    // More looks than a pull that began anew at each would live through.
+    for (let at = 0; at < 60 && (await page.getByRole('heading', { name: 'nginx is there' }).count()) === 0; at++) {
+      await look();
+      await page.waitForTimeout(20);
+    }
+    expect(await page.getByRole('heading', { name: 'nginx is there' }).count()).toBe(1);
+  }));
+
+test('an image is run from its row, and the dialog closes when the container is there', () =>
+  inMachine({}, async (page) => {
+    await tab(page, 'Images');
+    await button(page, 'Run alpine:3.20').click();
+    await page.getByLabel('Name', { exact: true }).fill('second');
+    await page.getByText('docker --context dev run -d --name second alpine:3.20').waitFor();
+    await button(page, 'Run').click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await tab(page, 'Containers');
+    await button(page, 'Open second').waitFor();
+  }));
+
 test('a container without a shell says so instead of a terminal', () =>
   inMachine({}, async (page) => {
     await button(page, 'Open registry').click();

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, HostConfig, PortBinding, RestartPolicy, RestartPolicyNameEnum};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
@@ -11,6 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::Engine;
 use crate::failure::EngineError;
 use crate::words::{ImageReference, ObjectName};
+
+/// How long a container may take to be made, and to start: seconds where the machine is emulated and this computer busy.
+const STARTING: Duration = Duration::from_secs(120);
 
 /// When the engine starts a container again by itself. Named as `docker run --restart` names them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,8 +163,8 @@ impl Engine {
             options = options.name(name.as_str());
         }
         let docker = self.docker();
-        let made = self.bounded_by(self.timeout(), docker.create_container(Some(options.build()), new.body())).await?;
-        self.bounded_by(self.timeout(), docker.start_container(&made.id, None::<StartContainerOptions>)).await?;
+        let made = self.bounded_by(STARTING, docker.create_container(Some(options.build()), new.body())).await?;
+        self.bounded_by(STARTING, docker.start_container(&made.id, None::<StartContainerOptions>)).await?;
         Ok(made.id)
     }
 }

@@ -203,8 +203,14 @@ fn the_page_reaches_our_own_commands_alone_and_no_other_host_path_or_code() {
     window.shows("No machines yet");
     let thrown = |body: &str| window.async_script(body)["thrown"].as_str().unwrap_or_default().to_owned();
     // Commands: none of Tauri's, none with a path for a name.
-    for command in ["plugin:window|close", "plugin:event|listen", "plugin:app|version", "plugin:path|resolve_directory"]
-    {
+    for command in [
+        "plugin:window|close",
+        "plugin:event|listen",
+        "plugin:app|version",
+        "plugin:path|resolve_directory",
+        "plugin:dialog|open",
+        "plugin:fs|read_text_file",
+    ] {
         let refused = thrown(&format!("return await window.__TAURI_INTERNALS__.invoke('{command}', {{}})"));
         assert!(refused.contains("not allowed"), "{command}: {refused:?}");
     }
