@@ -2,16 +2,27 @@
 //! capability lists.
 
 const COMMANDS: &[&str] = &[
+    "ask_engine",
     "cancel",
     "change_container",
+    "change_engine",
+    "choose_folder",
     "command_line",
     "doctor",
+    "engine_line",
     "follow",
+    "keep_settings",
     "leave",
     "open_port",
+    "open_terminal",
     "perform",
     "quit",
+    "settings",
+    "share_chosen",
     "size_bounds",
+    "type_in",
+    "unshare",
+    "unshare_line",
     "watch",
 ];
 

@@ -15,5 +15,9 @@ export default defineConfig(({ mode }) => ({
     assetsInlineLimit: 0,
   },
   server: { host: '127.0.0.1' },
-  preview: { host: '127.0.0.1' },
+  // In the browser of the tests what the window's own policy (src-tauri/tauri.conf.json) forbids is forbidden too.
+  preview: {
+    host: '127.0.0.1',
+    headers: { 'Content-Security-Policy': "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'" },
+  },
 }));

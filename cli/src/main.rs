@@ -3,13 +3,16 @@
 
 mod arguments;
 mod commands;
+mod completion;
 mod confirm;
 mod dispatch;
 mod go_duration;
+mod manual;
 mod outcome;
 mod progress;
 mod sizes;
 mod table;
+mod topics;
 
 use std::io::IsTerminal as _;
 

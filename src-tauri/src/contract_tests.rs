@@ -5,8 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use machine_app::{
-    Action, Card, Check, Container, ContainerAction, ContainerVerb, LogKind, Outcome, PortRow, PortState, Range, Row,
-    Share, SizeBounds, Source, Told, Verb,
+    Action, Answered, Card, Check, ChosenFolder, Container, ContainerAction, ContainerVerb, EngineAction, EngineAnswer,
+    EngineQuestion, Figures, FolderRow, Image, Language, Layer, LogKind, Member, NetworkRow, NewContainer, Outcome,
+    PortRow, PortState, Publish, Range, Restart, Row, Share, ShareState, SizeBounds, Source, Step, TerminalRequest,
+    Theme, Told, Typed, Variable, Verb, VolumeMount, VolumeRow, WindowSettings,
 };
 use machine_core::{Event, EventKind, Level, MachineName, Protocol, Stage};
 use serde_json::{Value, json};
@@ -37,6 +39,7 @@ fn cards() -> Vec<Card> {
         Verb::Resume,
         Verb::Suspend,
         Verb::Kill,
+        Verb::Resize,
         Verb::Remove,
     ];
     let share = Share { cpu_percent: Some(1), memory_mib: Some(1), disk_mib: 1 };
@@ -81,6 +84,8 @@ fn actions() -> Vec<Action> {
         Action::Resume { name: name() },
         Action::Suspend { name: name() },
         Action::Kill { name: name() },
+        Action::Resize { name: name(), cpus: Some(2), memory_mib: Some(2048), disk_mib: Some(20480) },
+        Action::Resize { name: name(), cpus: None, memory_mib: None, disk_mib: None },
         Action::Remove { name: name(), force: true },
     ]
 }
@@ -92,6 +97,12 @@ fn sources() -> Vec<Source> {
         Source::Containers { machine: machine() },
         Source::Ports { machine: machine() },
         Source::ContainerLog { machine: machine(), id },
+        Source::Images { machine: machine() },
+        Source::Volumes { machine: machine() },
+        Source::Networks { machine: machine() },
+        Source::Folders { machine: machine() },
+        Source::Figures { machine: machine(), id: "0123456789ab".parse().unwrap() },
+        Source::Pull { machine: machine(), image: "alpine".parse().unwrap() },
     ];
     for kind in [LogKind::Serial, LogKind::Supervisor, LogKind::Qemu, LogKind::Events] {
         sources.push(Source::MachineLog { machine: machine(), kind });
@@ -115,6 +126,120 @@ fn ports() -> Vec<PortRow> {
 
 fn container_action(verb: ContainerVerb) -> ContainerAction {
     ContainerAction { machine: "dev".parse().unwrap(), id: "0123456789ab".parse().unwrap(), verb }
+}
+
+fn engine_actions() -> Vec<EngineAction> {
+    let machine = || "dev".parse::<MachineName>().unwrap();
+    let name = || "web".parse().unwrap();
+    let image = || "nginx:1".parse().unwrap();
+    let id = || format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+    let run = |name, restart| EngineAction::Run {
+        machine: machine(),
+        new: NewContainer {
+            image: image(),
+            name,
+            ports: [Protocol::Tcp, Protocol::Udp]
+                .map(|protocol| Publish { port: 80, container_port: 80, protocol })
+                .into(),
+            volumes: vec![VolumeMount { volume: "data".parse().unwrap(), target: "/data".into() }],
+            environment: vec![Variable { name: "A".into(), value: "b".into() }],
+            restart,
+        },
+    };
+    let mut actions = vec![
+        EngineAction::Pull { machine: machine(), image: image() },
+        EngineAction::Tag { machine: machine(), image: id(), name: image() },
+        EngineAction::RemoveImage { machine: machine(), name: image() },
+        EngineAction::RemoveUnnamedImage { machine: machine(), image: id() },
+        EngineAction::PruneImages { machine: machine(), all: true },
+        EngineAction::RemoveVolumes { machine: machine(), names: vec![name()] },
+        EngineAction::CreateNetwork { machine: machine(), name: name(), internal: true },
+        EngineAction::RemoveNetwork { machine: machine(), name: name() },
+        run(None, Restart::No),
+    ];
+    actions.extend(
+        [Restart::OnFailure, Restart::UnlessStopped, Restart::Always].map(|restart| run(Some(name()), restart)),
+    );
+    actions
+}
+
+fn engine_questions() -> Vec<EngineQuestion> {
+    let machine = || "dev".parse::<MachineName>().unwrap();
+    let id = || "0123456789ab".parse().unwrap();
+    let image = format!("sha256:{}", "0".repeat(64)).parse().unwrap();
+    vec![
+        EngineQuestion::Container { machine: machine(), id: id() },
+        EngineQuestion::Processes { machine: machine(), id: id() },
+        EngineQuestion::History { machine: machine(), image },
+        EngineQuestion::UnusedImages { machine: machine(), all: true },
+        EngineQuestion::VolumeSizes { machine: machine() },
+    ]
+}
+
+fn engine_answers() -> Vec<Answered> {
+    let text = || "text".to_owned();
+    let answers = vec![
+        EngineAnswer::Container { inspected: json!({"Id": "text"}) },
+        EngineAnswer::Processes { titles: vec![text()], rows: vec![vec![text()]] },
+        EngineAnswer::History { steps: vec![Step { made_by: text(), size_bytes: 1, created: 1 }] },
+        EngineAnswer::Unused { names: vec![text()], at_most_bytes: 1 },
+        EngineAnswer::VolumeSizes { sizes: [(text(), 1)].into() },
+    ];
+    answers.into_iter().map(|answer| Answered { line: text(), answer }).collect()
+}
+
+/// What is told of an engine beside its containers.
+fn engine_told() -> Vec<Told> {
+    let text = || "text".to_owned();
+    let image = |reference| Image { id: text(), reference, size_bytes: 1, created: 1, used_by: vec![text()] };
+    let volume = |known: Option<String>| VolumeRow {
+        name: text(),
+        driver: text(),
+        created: known.clone(),
+        project: known,
+        anonymous: true,
+        used_by: vec![text()],
+    };
+    let members = [None, Some(text())].map(|address| Member { container: text(), address }).into();
+    let network =
+        NetworkRow { name: text(), driver: text(), subnets: vec![text()], internal: true, built_in: true, members };
+    let layers = [None, Some(1)].map(|bytes| Layer { id: text(), status: text(), done: bytes, total: bytes }).into();
+    vec![
+        Told::Images { images: vec![image(None), image(Some(text()))] },
+        Told::Volumes { volumes: vec![volume(None), volume(Some(text()))] },
+        Told::Networks { networks: vec![network] },
+        Told::Folders { folders: folder_rows(), warnings: vec![text()] },
+        Told::Figures { figures: None },
+        Told::Figures { figures: Some(Figures::default()) },
+        Told::Pull { status: text(), layers },
+        Told::Output { text: text() },
+    ]
+}
+
+fn folder_rows() -> Vec<FolderRow> {
+    let text = || "text".to_owned();
+    let row =
+        |state, carrier| FolderRow { folder: text(), guest: text(), read_only: true, events: true, state, carrier };
+    vec![
+        row(None, None),
+        row(Some(ShareState::Mounting), None),
+        row(Some(ShareState::Mounted), Some(text())),
+        row(Some(ShareState::Waiting { reason: text() }), None),
+    ]
+}
+
+fn settings() -> Vec<WindowSettings> {
+    vec![
+        WindowSettings::default(),
+        WindowSettings {
+            theme: Theme::Light,
+            language: Language::English,
+            cpus: Some(1),
+            memory_mib: Some(1024),
+            disk_mib: Some(1024),
+        },
+        WindowSettings { theme: Theme::Dark, language: Language::French, ..WindowSettings::default() },
+    ]
 }
 
 fn contract() -> Value {
@@ -151,7 +276,7 @@ fn contract() -> Value {
         ContainerVerb::Unpause,
         ContainerVerb::Rm,
     ];
-    let told = [
+    let mut told = vec![
         Told::Containers {
             docker: "docker --context dev".to_owned(),
             containers: vec![container(Some("text"), all.to_vec()), container(None, Vec::new())],
@@ -161,16 +286,31 @@ fn contract() -> Value {
         Told::End,
         Told::Waiting { reason: "text".to_owned() },
     ];
+    told.extend(engine_told());
+    let terminal =
+        TerminalRequest { machine: "dev".parse().unwrap(), id: "0123456789ab".parse().unwrap(), columns: 80, rows: 24 };
+    let typed = [Typed::Text { text: "text".to_owned() }, Typed::Size { columns: 80, rows: 24 }];
     let checks = [Outcome::Ok, Outcome::Warning, Outcome::Failed].map(check);
     let range = Range { least: 1, most: 3, usual: 2 };
     json!({
         "actions": actions(),
         "checks": checks,
+        "engineActions": engine_actions(),
+        "engineAnswers": engine_answers(),
+        "engineQuestions": engine_questions(),
         "events": events(),
         "failure": failure(),
         "news": news,
         "sources": sources(),
         "told": told,
+        "chosenFolder": ChosenFolder {
+            folder: "text".to_owned(),
+            line: "text".to_owned(),
+            read_only_line: "text".to_owned(),
+        },
+        "settings": settings(),
+        "terminal": terminal,
+        "typed": typed,
         "containerActions": all.map(container_action),
         "sizeBounds": SizeBounds { cpus: range, memory_mib: range, disk_mib: range },
     })
@@ -182,14 +322,29 @@ fn what_goes_to_the_window_is_what_its_types_say() {
     let contract = serde_json::to_string_pretty(&contract()).unwrap();
     let text = format!(
         "// Written by a test of src-tauri: everything that goes over, in every form that it has. Do not edit.\n\
-         import type {{ Action, Check, ContainerAction, Failure, News, SizeBounds, Source, Told, WorkEvent }} from './backend.ts';\n\n\
-         interface Contract {{\n  actions: Action[];\n  checks: Check[];\n  containerActions: ContainerAction[];\n  events: WorkEvent[];\n  failure: Failure;\n  \
-         news: News[];\n  sizeBounds: SizeBounds;\n  sources: Source[];\n  told: Told[];\n}}\n\nexport const contract: Contract = {contract};\n"
+         import type {{\n  Action,\n  Answered,\n  Check,\n  ChosenFolder,\n  ContainerAction,\n  EngineAction,\n  EngineQuestion,\n  Failure,\n  News,\n  Settings,\n  \
+         SizeBounds,\n  Source,\n  TerminalRequest,\n  Told,\n  Typed,\n  WorkEvent,\n}} from './backend.ts';\n\n\
+         interface Contract {{\n  actions: Action[];\n  checks: Check[];\n  chosenFolder: ChosenFolder;\n  containerActions: ContainerAction[];\n  \
+         engineActions: EngineAction[];\n  engineAnswers: Answered[];\n  engineQuestions: EngineQuestion[];\n  events: WorkEvent[];\n  \
+         failure: Failure;\n  news: News[];\n  settings: Settings[];\n  sizeBounds: SizeBounds;\n  sources: Source[];\n  \
+         terminal: TerminalRequest;\n  told: Told[];\n  typed: Typed[];\n}}\n\nexport const contract: Contract = {contract};\n"
     );
     let present = std::fs::read_to_string(&path).unwrap_or_default();
     if present != text {
         std::fs::write(&path, text).unwrap();
         panic!("{} was out of date and is written anew: run `npm run check`, look at it and commit it", path.display());
+    }
+}
+
+#[test]
+fn every_action_on_an_engine_and_every_question_comes_back_as_it_was_sent() {
+    for action in engine_actions() {
+        let text = serde_json::to_string(&action).unwrap();
+        assert_eq!(serde_json::from_str::<EngineAction>(&text).unwrap(), action, "{text}");
+    }
+    for question in engine_questions() {
+        let text = serde_json::to_string(&question).unwrap();
+        assert_eq!(serde_json::from_str::<EngineQuestion>(&text).unwrap(), question, "{text}");
     }
 }
 

@@ -22,18 +22,31 @@ fn main() -> Result<()> {
             .hint("the command line does all that the window does: `machine help`"));
     }
     tauri::Builder::default()
+        // For its Rust side alone: no capability lets the page call it.
+        .plugin(tauri_plugin_dialog::init())
         .manage(Session::new())
         .invoke_handler(tauri::generate_handler![
+            commands::ask_engine,
             commands::cancel,
             commands::change_container,
+            commands::change_engine,
+            commands::choose_folder,
             commands::command_line,
             commands::doctor,
+            commands::engine_line,
             commands::follow,
+            commands::keep_settings,
             commands::leave,
             commands::open_port,
+            commands::open_terminal,
             commands::perform,
             commands::quit,
+            commands::settings,
+            commands::share_chosen,
             commands::size_bounds,
+            commands::type_in,
+            commands::unshare,
+            commands::unshare_line,
             commands::watch,
         ])
         .setup(|app| Ok(window::open(app)?))

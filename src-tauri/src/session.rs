@@ -1,14 +1,15 @@
 //! What the commands share: the application, the work that goes on, and the window's own channel.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use machine_app::{App, Card, Environment, Overview, Source, Told};
+use machine_app::{App, Card, Environment, Overview, Source, TerminalRequest, Told, Typed};
 use machine_core::{Code, Error, MachineName, Result};
 use serde::Serialize;
 use tauri::ipc::Channel;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::failure::Failure;
 use crate::own_thread::on_own_thread;
@@ -37,6 +38,9 @@ pub enum News {
     },
 }
 
+/// Tells a window's channel.
+type Tell = Box<dyn Fn(Told)>;
+
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
@@ -48,6 +52,10 @@ struct Inner {
     look: Notify,
     /// By channel. None for what was left before it began: the window's calls may arrive in another order than it made them.
     followed: Mutex<HashMap<u32, Option<oneshot::Sender<()>>>>,
+    /// The folder that was chosen last, and for which machine.
+    chosen: Mutex<Option<(MachineName, PathBuf)>>,
+    /// Terminals, by channel.
+    typing: Mutex<HashMap<u32, mpsc::UnboundedSender<Typed>>>,
 }
 
 impl Session {
@@ -60,6 +68,8 @@ impl Session {
             window: Mutex::default(),
             look: Notify::new(),
             followed: Mutex::default(),
+            chosen: Mutex::default(),
+            typing: Mutex::default(),
         }))
     }
 
@@ -140,18 +150,56 @@ impl Session {
 
     /// Tells `channel` of `source` until it is left, ends or fails. The channel's number is its name.
     pub async fn follow(&self, source: Source, channel: Channel<Told>) -> Result<(), Failure> {
+        self.until_left(channel, move |app, tell| async move { app.follow(source, tell).await }).await
+    }
+
+    /// Opens a terminal, until it is left, ends or fails.
+    pub async fn terminal(&self, request: TerminalRequest, channel: Channel<Told>) -> Result<(), Failure> {
+        let number = channel.id();
+        let (type_in, typed) = mpsc::unbounded_channel();
+        lock(&self.0.typing).insert(number, type_in);
+        let open = move |app: App, tell: Tell| async move { app.terminal(request, typed, tell).await };
+        let result = self.until_left(channel, open).await;
+        lock(&self.0.typing).remove(&number);
+        result
+    }
+
+    /// Hands on what was typed; a terminal that has ended hears nothing.
+    pub fn type_in(&self, number: u32, typed: Typed) {
+        if let Some(terminal) = lock(&self.0.typing).get(&number) {
+            let _ = terminal.send(typed);
+        }
+    }
+
+    /// Keeps a folder that the user has chosen for a machine.
+    pub fn choose(&self, machine: MachineName, folder: PathBuf) {
+        *lock(&self.0.chosen) = Some((machine, folder));
+    }
+
+    /// The folder that the user has chosen for a machine.
+    pub fn chosen(&self, machine: &MachineName) -> Result<PathBuf> {
+        let chosen = lock(&self.0.chosen).clone();
+        let found = chosen.filter(|(of, _)| of == machine).map(|(_, folder)| folder);
+        found.ok_or_else(|| Error::new(Code::Usage, format!("no folder was chosen for {:?}", machine.as_str())))
+    }
+
+    async fn until_left<F, W>(&self, channel: Channel<Told>, work: F) -> Result<(), Failure>
+    where
+        F: FnOnce(App, Tell) -> W + Send + 'static,
+        W: Future<Output = Result<()>> + 'static,
+    {
         let (leave, left) = oneshot::channel();
         let number = channel.id();
         let left_before = lock(&self.0.followed).insert(number, Some(leave)).is_some();
         let followed = async {
             let app = self.app()?;
             let follow = move || async move {
-                let tell = |told| {
+                let tell: Tell = Box::new(move |told| {
                     // A window that has gone is told nothing.
                     let _ = channel.send(told);
-                };
+                });
                 tokio::select! {
-                    result = app.follow(source, tell) => result,
+                    result = work(app, tell) => result,
                     _ = left => Ok(()),
                 }
             };

@@ -55,13 +55,19 @@ pub fn real_images() -> PathBuf {
     STORE
         .get_or_init(|| {
             let store = kept().join("images");
-            let folder = std::env::var_os("MACHINE_TEST_IMAGE").map(PathBuf::from).or_else(|| newest_built("images")).unwrap_or_else(|| {
-                panic!("there is no image to boot: `cargo xtask image` makes one, or name its folder in MACHINE_TEST_IMAGE")
-            });
-            import(&folder, &store);
+            import_real(&store);
             store
         })
         .clone()
+}
+
+/// Brings that image into another store.
+pub(crate) fn import_real(store: &Path) {
+    let named = std::env::var_os("MACHINE_TEST_IMAGE").map(PathBuf::from).or_else(|| newest_built("images"));
+    let folder = named.unwrap_or_else(|| {
+        panic!("there is no image to boot: `cargo xtask image` makes one, or name its folder in MACHINE_TEST_IMAGE")
+    });
+    import(&folder, store);
 }
 
 /// An image store with a Debian that has cloud-init and sshd, and no engine: `debian-13`.

@@ -34,7 +34,7 @@ pub use host::{PlayedHost, login_name};
 pub use image::{bare_images, fake_images, real_images};
 pub use mount::Mount;
 pub use process::{Process, listeners, process};
-pub use program::{find_program, kept, machine_program};
+pub use program::{find_program, kept, machine_program, nushell};
 pub use record::Record;
 pub use registry::Registry;
 pub use run::{Invocation, Run, Running};

@@ -57,3 +57,13 @@ pub fn find_program(name: &str) -> PathBuf {
             panic!("the program {name:?} is not on PATH: `cargo xtask setup` installs what the tests need")
         })
 }
+
+/// Nushell, which no distribution has.
+///
+/// # Panics
+/// When nobody says where it is.
+pub fn nushell() -> PathBuf {
+    env::var_os("MACHINE_TEST_NU")
+        .map(PathBuf::from)
+        .expect("MACHINE_TEST_NU names no Nushell: `cargo xtask test` installs one and sets it")
+}

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use crate::image::import_real;
 use crate::process::{Process, processes_about};
 use crate::program::{fake_qemu, find_program, kept, machine_program};
 use crate::run::{Invocation, Run};
@@ -45,6 +46,16 @@ impl Scene {
         Self::real_with(real_images())
     }
 
+    /// The same, with an image store of its own: nothing that another test keeps there is in its way.
+    pub fn real_apart() -> Self {
+        let mut scene = Self::bare("store");
+        let store = scene.path("images");
+        import_real(&store);
+        scene.set("MACHINE_IMAGE_PATH", store);
+        scene.knows_this_computer();
+        scene
+    }
+
     /// The same, with a vendor's image in place of ours.
     pub fn real_bare() -> Self {
         Self::real_with(bare_images())
@@ -53,14 +64,18 @@ impl Scene {
     fn real_with(images: PathBuf) -> Self {
         let mut scene = Self::bare("store");
         scene.set("MACHINE_IMAGE_PATH", images);
-        // What hardware acceleration does on this computer is learnt once in a build, not once in a test.
-        let (learnt, store) = (kept().join("verdicts.json"), scene.store());
+        scene.knows_this_computer();
+        scene
+    }
+
+    /// What hardware acceleration does on this computer is learnt once in a build, not once in a test.
+    fn knows_this_computer(&self) {
+        let (learnt, store) = (kept().join("verdicts.json"), self.store());
         if learnt.is_file() {
             fs::create_dir(&store).unwrap();
             fs::set_permissions(&store, fs::Permissions::from_mode(0o700)).unwrap();
             fs::copy(learnt, store.join("verdicts.json")).unwrap();
         }
-        scene
     }
 
     fn bare(store: &str) -> Self {
@@ -144,12 +159,17 @@ impl Scene {
 
     /// A script of a shell in which `machine` is on `PATH`, about to be run. Its home is a folder apart: shells fill theirs.
     pub fn shell(&self, shell: &str, script: &str) -> Invocation {
+        self.shell_at(&find_program(shell), &["-c", script])
+    }
+
+    /// The same, with a shell that lies anywhere and takes its script in a way of its own.
+    pub fn shell_at(&self, shell: &Path, words: &[&str]) -> Invocation {
         let home = self.path("shell-home");
         fs::create_dir_all(&home).unwrap();
         let folders = std::iter::once(machine_program().parent().unwrap().to_owned())
             .chain(std::env::split_paths(&self.environment[OsStr::new("PATH")]));
         let path = std::env::join_paths(folders).unwrap();
-        self.program(find_program(shell)).args(["-c", script]).env("HOME", home).env("PATH", path)
+        self.program(shell).args(words).env("HOME", home).env("PATH", path)
     }
 
     /// The state that `status` prints.

@@ -105,6 +105,16 @@ impl<'a> Window<'a> {
         self.web.command("POST", &format!("/element/{element}/value"), &json!({ "text": text })).unwrap();
     }
 
+    /// Types into the terminal of that name, and presses Enter.
+    #[track_caller]
+    pub fn type_into(&self, terminal: &str, text: &str) {
+        let field = format!("//textarea[@aria-label={terminal:?}]");
+        let element = self.wait_for(&format!("the terminal {terminal:?}"), || self.find(&field));
+        // WebDriver's own name of the key (https://www.w3.org/TR/webdriver2/#keyboard-actions).
+        let keys = json!({ "text": format!("{text}\u{e007}") });
+        self.web.command("POST", &format!("/element/{element}/value"), &keys).unwrap();
+    }
+
     /// Runs a function's body in the page; what it returns.
     pub fn script(&self, body: &str, arguments: &Value) -> Value {
         self.web.command("POST", "/execute/sync", &json!({ "script": body, "args": arguments })).unwrap_or_default()

@@ -1,7 +1,7 @@
 // What the front end knows of the rest: one interface with two implementations, and the types of what goes over it. That these
 // are those of the Rust side is checked in both directions: contract.ts is written by a test there and type-checked here.
 
-export type Verb = 'start' | 'stop' | 'restart' | 'pause' | 'resume' | 'suspend' | 'kill' | 'remove';
+export type Verb = 'start' | 'stop' | 'restart' | 'pause' | 'resume' | 'suspend' | 'kill' | 'resize' | 'remove';
 
 /** One machine, as `machine ls` tells of it, with what can be done to it. */
 export interface Card {
@@ -31,7 +31,7 @@ export interface Share {
 }
 
 export type Action =
-  | { verb: 'create'; name: string; cpus: number | null; memory_mib: number | null; disk_mib: number | null }
+  | { verb: 'create' | 'resize'; name: string; cpus: number | null; memory_mib: number | null; disk_mib: number | null }
   | { verb: 'start' | 'stop' | 'restart' | 'pause' | 'resume' | 'suspend' | 'kill'; name: string }
   | { verb: 'remove'; name: string; force: boolean };
 
@@ -110,14 +110,158 @@ export interface PortRow {
 export type LogKind = 'serial' | 'supervisor' | 'qemu' | 'events';
 
 export type Source =
-  | { of: 'containers' | 'ports'; machine: string }
+  | { of: 'containers' | 'ports' | 'images' | 'volumes' | 'networks' | 'folders'; machine: string }
   | { of: 'machine_log'; machine: string; kind: LogKind }
-  | { of: 'container_log'; machine: string; id: string };
+  | { of: 'container_log'; machine: string; id: string }
+  | { of: 'figures'; machine: string; id: string }
+  | { of: 'pull'; machine: string; image: string };
+
+/** One name of an image, or an image that has none. */
+export interface Image {
+  id: string;
+  reference: string | null;
+  size_bytes: number;
+  /** Seconds since 1970. */
+  created: number;
+  used_by: string[];
+}
+
+export interface Volume {
+  name: string;
+  driver: string;
+  created: string | null;
+  project: string | null;
+  anonymous: boolean;
+  used_by: string[];
+}
+
+export interface Network {
+  name: string;
+  driver: string;
+  subnets: string[];
+  internal: boolean;
+  built_in: boolean;
+  members: { container: string; address: string | null }[];
+}
+
+/** A folder of this computer that a machine sees; named by where it sees it. */
+export interface FolderRow {
+  folder: string;
+  guest: string;
+  read_only: boolean;
+  events: boolean;
+  state: { is: 'mounting' | 'mounted' } | { is: 'waiting'; reason: string } | null;
+  carrier: string | null;
+}
+
+/** A folder that the user chose in the system's dialog, and the command lines that are equal to sharing it. */
+export interface ChosenFolder {
+  folder: string;
+  line: string;
+  read_only_line: string;
+}
+
+/** What a container uses now, and has moved since it started. */
+export interface Figures {
+  /** Of one CPU. */
+  cpu_permille: number;
+  memory_bytes: number;
+  memory_limit_bytes: number;
+  network_in_bytes: number;
+  network_out_bytes: number;
+  disk_read_bytes: number;
+  disk_write_bytes: number;
+  processes: number;
+}
+
+export interface Layer {
+  id: string;
+  status: string;
+  done: number | null;
+  total: number | null;
+}
+
+export type RestartPolicy = 'no' | 'on-failure' | 'unless-stopped' | 'always';
+
+export interface NewContainer {
+  image: string;
+  name: string | null;
+  ports: { port: number; container_port: number; protocol: 'tcp' | 'udp' }[];
+  volumes: { volume: string; target: string }[];
+  environment: { name: string; value: string }[];
+  restart: RestartPolicy;
+}
+
+/** One thing done to the engine of a machine. */
+export type EngineAction = { machine: string } & (
+  | { verb: 'pull'; image: string }
+  | { verb: 'tag'; image: string; name: string }
+  | { verb: 'remove_image'; name: string }
+  | { verb: 'remove_unnamed_image'; image: string }
+  | { verb: 'prune_images'; all: boolean }
+  | { verb: 'remove_volumes'; names: string[] }
+  | { verb: 'create_network'; name: string; internal: boolean }
+  | { verb: 'remove_network'; name: string }
+  | { verb: 'run'; new: NewContainer }
+);
+
+export type EngineQuestion = { machine: string } & (
+  | { of: 'container' | 'processes'; id: string }
+  | { of: 'history'; image: string }
+  | { of: 'unused_images'; all: boolean }
+  | { of: 'volume_sizes' }
+);
+
+export type EngineAnswer =
+  | { kind: 'container'; inspected: Json }
+  | { kind: 'processes'; titles: string[]; rows: string[][] }
+  | { kind: 'history'; steps: { made_by: string; size_bytes: number; created: number }[] }
+  | { kind: 'unused'; names: string[]; at_most_bytes: number }
+  | { kind: 'volume_sizes'; sizes: Record<string, number> };
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** An answer, and the command line that shows the same. */
+export interface Answered {
+  line: string;
+  answer: EngineAnswer;
+}
+
+export interface TerminalRequest {
+  machine: string;
+  id: string;
+  columns: number;
+  rows: number;
+}
+
+export type Typed = { did: 'text'; text: string } | { did: 'size'; columns: number; rows: number };
+
+export interface Terminal {
+  did(typed: Typed): void;
+  close(): void;
+}
+
+/** What the user has chosen for the window. */
+export interface Settings {
+  theme: 'system' | 'light' | 'dark';
+  language: 'system' | 'english' | 'french';
+  /** Of new machines; what is not said is as `machine create` chooses. */
+  cpus: number | null;
+  memory_mib: number | null;
+  disk_mib: number | null;
+}
 
 export type Told =
   | { kind: 'containers'; docker: string; containers: Container[] }
   | { kind: 'ports'; ports: PortRow[] }
   | { kind: 'lines'; lines: string[] }
+  | { kind: 'images'; images: Image[] }
+  | { kind: 'volumes'; volumes: Volume[] }
+  | { kind: 'networks'; networks: Network[] }
+  | { kind: 'folders'; folders: FolderRow[]; warnings: string[] }
+  | { kind: 'figures'; figures: Figures | null }
+  | { kind: 'pull'; status: string; layers: Layer[] }
+  | { kind: 'output'; text: string }
   | { kind: 'waiting'; reason: string }
   | { kind: 'end' };
 
@@ -132,9 +276,27 @@ export interface Backend {
   changeContainer(action: ContainerAction): Promise<void>;
   /** Tells of `source` until it is left; `failed` when it cannot be followed any longer. */
   follow(source: Source, told: (told: Told) => void, failed: (failure: Failure) => void): () => void;
+  /** Does something to an engine; tells how many bytes that freed, where that is known. */
+  changeEngine(action: EngineAction): Promise<number | null>;
+  engineLine(action: EngineAction): Promise<string>;
+  askEngine(question: EngineQuestion): Promise<Answered>;
+  openTerminal(request: TerminalRequest, told: (told: Told) => void, failed: (failure: Failure) => void): Terminal;
+  /** Opens the system's dialog; none when it was left without a choice. */
+  chooseFolder(machine: string): Promise<ChosenFolder | null>;
+  /** Lets the machine see the folder that was chosen last. */
+  shareChosen(machine: string, readOnly: boolean): Promise<void>;
+  unshare(machine: string, guest: string): Promise<void>;
+  unshareLine(machine: string, guest: string): Promise<string>;
+  settings(): Promise<Settings>;
+  keepSettings(settings: Settings): Promise<void>;
   /** Opens the page at a port of this computer that a container of the machine publishes. */
   openPort(machine: string, port: number): Promise<void>;
   quit(): Promise<void>;
+}
+
+/** Why words were refused: Tauri names the command and the argument that it could not read; a person needs only the reason. */
+export function reason(thrown: unknown): string {
+  return asFailure(thrown).message.replace(/^invalid args `\w+` for command `\w+`: /, '');
 }
 
 /** Whatever was thrown, as something to show. */

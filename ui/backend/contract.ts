@@ -1,16 +1,38 @@
 // Written by a test of src-tauri: everything that goes over, in every form that it has. Do not edit.
-import type { Action, Check, ContainerAction, Failure, News, SizeBounds, Source, Told, WorkEvent } from './backend.ts';
+import type {
+  Action,
+  Answered,
+  Check,
+  ContainerAction,
+  EngineAction,
+  EngineQuestion,
+  Failure,
+  News,
+  Settings,
+  SizeBounds,
+  Source,
+  TerminalRequest,
+  Told,
+  Typed,
+  WorkEvent,
+} from './backend.ts';
 
 interface Contract {
   actions: Action[];
   checks: Check[];
   containerActions: ContainerAction[];
+  engineActions: EngineAction[];
+  engineAnswers: Answered[];
+  engineQuestions: EngineQuestion[];
   events: WorkEvent[];
   failure: Failure;
   news: News[];
+  settings: Settings[];
   sizeBounds: SizeBounds;
   sources: Source[];
+  terminal: TerminalRequest;
   told: Told[];
+  typed: Typed[];
 }
 
 export const contract: Contract = {
@@ -56,6 +78,20 @@ export const contract: Contract = {
     {
       "name": "dev",
       "verb": "kill"
+    },
+    {
+      "cpus": 2,
+      "disk_mib": 20480,
+      "memory_mib": 2048,
+      "name": "dev",
+      "verb": "resize"
+    },
+    {
+      "cpus": null,
+      "disk_mib": null,
+      "memory_mib": null,
+      "name": "dev",
+      "verb": "resize"
     },
     {
       "force": true,
@@ -123,6 +159,267 @@ export const contract: Contract = {
       "id": "0123456789ab",
       "machine": "dev",
       "verb": "rm"
+    }
+  ],
+  "engineActions": [
+    {
+      "image": "nginx:1",
+      "machine": "dev",
+      "verb": "pull"
+    },
+    {
+      "image": "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+      "machine": "dev",
+      "name": "nginx:1",
+      "verb": "tag"
+    },
+    {
+      "machine": "dev",
+      "name": "nginx:1",
+      "verb": "remove_image"
+    },
+    {
+      "image": "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+      "machine": "dev",
+      "verb": "remove_unnamed_image"
+    },
+    {
+      "all": true,
+      "machine": "dev",
+      "verb": "prune_images"
+    },
+    {
+      "machine": "dev",
+      "names": [
+        "web"
+      ],
+      "verb": "remove_volumes"
+    },
+    {
+      "internal": true,
+      "machine": "dev",
+      "name": "web",
+      "verb": "create_network"
+    },
+    {
+      "machine": "dev",
+      "name": "web",
+      "verb": "remove_network"
+    },
+    {
+      "machine": "dev",
+      "new": {
+        "environment": [
+          {
+            "name": "A",
+            "value": "b"
+          }
+        ],
+        "image": "nginx:1",
+        "name": null,
+        "ports": [
+          {
+            "container_port": 80,
+            "port": 80,
+            "protocol": "tcp"
+          },
+          {
+            "container_port": 80,
+            "port": 80,
+            "protocol": "udp"
+          }
+        ],
+        "restart": "no",
+        "volumes": [
+          {
+            "target": "/data",
+            "volume": "data"
+          }
+        ]
+      },
+      "verb": "run"
+    },
+    {
+      "machine": "dev",
+      "new": {
+        "environment": [
+          {
+            "name": "A",
+            "value": "b"
+          }
+        ],
+        "image": "nginx:1",
+        "name": "web",
+        "ports": [
+          {
+            "container_port": 80,
+            "port": 80,
+            "protocol": "tcp"
+          },
+          {
+            "container_port": 80,
+            "port": 80,
+            "protocol": "udp"
+          }
+        ],
+        "restart": "on-failure",
+        "volumes": [
+          {
+            "target": "/data",
+            "volume": "data"
+          }
+        ]
+      },
+      "verb": "run"
+    },
+    {
+      "machine": "dev",
+      "new": {
+        "environment": [
+          {
+            "name": "A",
+            "value": "b"
+          }
+        ],
+        "image": "nginx:1",
+        "name": "web",
+        "ports": [
+          {
+            "container_port": 80,
+            "port": 80,
+            "protocol": "tcp"
+          },
+          {
+            "container_port": 80,
+            "port": 80,
+            "protocol": "udp"
+          }
+        ],
+        "restart": "unless-stopped",
+        "volumes": [
+          {
+            "target": "/data",
+            "volume": "data"
+          }
+        ]
+      },
+      "verb": "run"
+    },
+    {
+      "machine": "dev",
+      "new": {
+        "environment": [
+          {
+            "name": "A",
+            "value": "b"
+          }
+        ],
+        "image": "nginx:1",
+        "name": "web",
+        "ports": [
+          {
+            "container_port": 80,
+            "port": 80,
+            "protocol": "tcp"
+          },
+          {
+            "container_port": 80,
+            "port": 80,
+            "protocol": "udp"
+          }
+        ],
+        "restart": "always",
+        "volumes": [
+          {
+            "target": "/data",
+            "volume": "data"
+          }
+        ]
+      },
+      "verb": "run"
+    }
+  ],
+  "engineAnswers": [
+    {
+      "answer": {
+        "inspected": {
+          "Id": "text"
+        },
+        "kind": "container"
+      },
+      "line": "text"
+    },
+    {
+      "answer": {
+        "kind": "processes",
+        "rows": [
+          [
+            "text"
+          ]
+        ],
+        "titles": [
+          "text"
+        ]
+      },
+      "line": "text"
+    },
+    {
+      "answer": {
+        "kind": "history",
+        "steps": [
+          {
+            "created": 1,
+            "made_by": "text",
+            "size_bytes": 1
+          }
+        ]
+      },
+      "line": "text"
+    },
+    {
+      "answer": {
+        "at_most_bytes": 1,
+        "kind": "unused",
+        "names": [
+          "text"
+        ]
+      },
+      "line": "text"
+    },
+    {
+      "answer": {
+        "kind": "volume_sizes",
+        "sizes": {
+          "text": 1
+        }
+      },
+      "line": "text"
+    }
+  ],
+  "engineQuestions": [
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "of": "container"
+    },
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "of": "processes"
+    },
+    {
+      "image": "sha256:0000000000000000000000000000000000000000000000000000000000000000",
+      "machine": "dev",
+      "of": "history"
+    },
+    {
+      "all": true,
+      "machine": "dev",
+      "of": "unused_images"
+    },
+    {
+      "machine": "dev",
+      "of": "volume_sizes"
     }
   ],
   "events": [
@@ -219,6 +516,7 @@ export const contract: Contract = {
             "resume",
             "suspend",
             "kill",
+            "resize",
             "remove"
           ],
           "cpus": 2,
@@ -277,6 +575,29 @@ export const contract: Contract = {
       ]
     }
   ],
+  "settings": [
+    {
+      "cpus": null,
+      "disk_mib": null,
+      "language": "system",
+      "memory_mib": null,
+      "theme": "system"
+    },
+    {
+      "cpus": 1,
+      "disk_mib": 1024,
+      "language": "english",
+      "memory_mib": 1024,
+      "theme": "light"
+    },
+    {
+      "cpus": null,
+      "disk_mib": null,
+      "language": "french",
+      "memory_mib": null,
+      "theme": "dark"
+    }
+  ],
   "sizeBounds": {
     "cpus": {
       "least": 1,
@@ -309,6 +630,28 @@ export const contract: Contract = {
       "of": "container_log"
     },
     {
+      "machine": "dev",
+      "of": "images"
+    },
+    {
+      "machine": "dev",
+      "of": "volumes"
+    },
+    {
+      "machine": "dev",
+      "of": "networks"
+    },
+    {
+      "id": "0123456789ab",
+      "machine": "dev",
+      "of": "figures"
+    },
+    {
+      "image": "alpine",
+      "machine": "dev",
+      "of": "pull"
+    },
+    {
       "kind": "serial",
       "machine": "dev",
       "of": "machine_log"
@@ -329,6 +672,12 @@ export const contract: Contract = {
       "of": "machine_log"
     }
   ],
+  "terminal": {
+    "columns": 80,
+    "id": "0123456789ab",
+    "machine": "dev",
+    "rows": 24
+  },
   "told": [
     {
       "containers": [
@@ -435,6 +784,128 @@ export const contract: Contract = {
     {
       "kind": "waiting",
       "reason": "text"
+    },
+    {
+      "images": [
+        {
+          "created": 1,
+          "id": "text",
+          "reference": null,
+          "size_bytes": 1,
+          "used_by": [
+            "text"
+          ]
+        },
+        {
+          "created": 1,
+          "id": "text",
+          "reference": "text",
+          "size_bytes": 1,
+          "used_by": [
+            "text"
+          ]
+        }
+      ],
+      "kind": "images"
+    },
+    {
+      "kind": "volumes",
+      "volumes": [
+        {
+          "anonymous": true,
+          "created": null,
+          "driver": "text",
+          "name": "text",
+          "project": null,
+          "used_by": [
+            "text"
+          ]
+        },
+        {
+          "anonymous": true,
+          "created": "text",
+          "driver": "text",
+          "name": "text",
+          "project": "text",
+          "used_by": [
+            "text"
+          ]
+        }
+      ]
+    },
+    {
+      "kind": "networks",
+      "networks": [
+        {
+          "built_in": true,
+          "driver": "text",
+          "internal": true,
+          "members": [
+            {
+              "address": null,
+              "container": "text"
+            },
+            {
+              "address": "text",
+              "container": "text"
+            }
+          ],
+          "name": "text",
+          "subnets": [
+            "text"
+          ]
+        }
+      ]
+    },
+    {
+      "figures": null,
+      "kind": "figures"
+    },
+    {
+      "figures": {
+        "cpu_permille": 0,
+        "disk_read_bytes": 0,
+        "disk_write_bytes": 0,
+        "memory_bytes": 0,
+        "memory_limit_bytes": 0,
+        "network_in_bytes": 0,
+        "network_out_bytes": 0,
+        "processes": 0
+      },
+      "kind": "figures"
+    },
+    {
+      "kind": "pull",
+      "layers": [
+        {
+          "done": null,
+          "id": "text",
+          "status": "text",
+          "total": null
+        },
+        {
+          "done": 1,
+          "id": "text",
+          "status": "text",
+          "total": 1
+        }
+      ],
+      "status": "text"
+    },
+    {
+      "kind": "output",
+      "text": "text"
+    }
+  ],
+  "typed": [
+    {
+      "did": "text",
+      "text": "text"
+    },
+    {
+      "columns": 80,
+      "did": "size",
+      "rows": 24
     }
   ]
 };

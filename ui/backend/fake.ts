@@ -1,6 +1,7 @@
 // Machines that are played, for a browser: the tests of the front end run on them, and so does whoever works on how it looks.
 // `?scene=` chooses what is there (none, some, trouble, many); `&pace=` how long each stage takes, in milliseconds.
-import type { Action, Backend, Card, Container, ContainerVerb, Failure, News, PortRow, Told, Verb, WorkEvent } from './backend.ts';
+import { PlayedEngine } from './fake-engine.ts';
+import type { Action, Backend, Card, Container, ContainerVerb, Failure, FolderRow, News, PortRow, Settings, Told, Verb, WorkEvent } from './backend.ts';
 
 const GIB = 1024;
 
@@ -32,7 +33,7 @@ function settle(card: Card): Card {
   const can: Record<string, Verb[]> = {
     Running: ['stop', 'restart', 'pause', 'suspend', 'kill', 'remove'],
     Paused: ['resume', 'restart', 'kill', 'remove'],
-    Stopped: ['start', 'remove'],
+    Stopped: ['start', 'resize', 'remove'],
     Starting: ['kill'],
     Stopping: ['kill'],
   };
@@ -99,8 +100,9 @@ function words(action: Action): string[] {
   const size = (mib: number) => (mib % GIB === 0 ? `${mib / GIB}g` : `${mib}m`);
   switch (action.verb) {
     case 'create':
+    case 'resize':
       return [
-        'create',
+        action.verb === 'create' ? 'create' : 'set',
         ...(action.cpus ? ['--cpus', String(action.cpus)] : []),
         ...(action.memory_mib ? ['--memory', size(action.memory_mib)] : []),
         ...(action.disk_mib ? ['--disk', size(action.disk_mib)] : []),
@@ -128,6 +130,7 @@ const STAGES: Record<Action['verb'], [string, string][]> = {
   resume: [['resume', 'Going on']],
   suspend: [['suspend', 'Saving its memory']],
   kill: [['kill', 'Killing']],
+  resize: [['resize', 'Growing its disk']],
   remove: [['remove', 'Removing']],
 };
 
@@ -140,10 +143,11 @@ const DONE: Record<Action['verb'], string> = {
   resume: 'was resumed.',
   suspend: 'was suspended.',
   kill: 'was killed.',
+  resize: 'has its new size from its next start on.',
   remove: 'was removed.',
 };
 
-const AFTER: Partial<Record<Action['verb'], string>> = { stop: 'Stopped', kill: 'Stopped', pause: 'Paused', suspend: 'Saved' };
+const AFTER: Partial<Record<Action['verb'], string>> = { stop: 'Stopped', kill: 'Stopped', pause: 'Paused', suspend: 'Saved', resize: 'Stopped' };
 
 const PORTS: PortRow[] = [
   { protocol: 'tcp', port: 5000, container: 'registry', container_port: 5000, state: { state: 'open', addresses: ['127.0.0.1:5000', '[::1]:5000'] } },
@@ -161,6 +165,16 @@ export function fakeBackend(): Backend {
   let tell: (news: News) => void = () => {};
   let containers = playedContainers(Number(query.get('containers') ?? 0));
   const followers = new Set<() => void>();
+  const engine = new PlayedEngine(pace, () => containers, () => {
+    for (const follower of followers) follower();
+  });
+  let folders: FolderRow[] = [
+    { folder: '/home/ada/src/shop', guest: '/home/ada/src/shop', read_only: false, events: true, state: { is: 'mounted' }, carrier: 'sftp' },
+    { folder: '/home/ada/data', guest: '/data', read_only: true, events: false, state: { is: 'waiting', reason: 'the folder is not there' }, carrier: null },
+  ];
+  const tellAll = () => {
+    for (const follower of followers) follower();
+  };
   const cancelled = new Map<string, () => void>();
 
   const publish = () => {
@@ -216,6 +230,10 @@ export function fakeBackend(): Backend {
         publish();
       } else if (action.verb === 'stop' || action.verb === 'restart') become(action.name, 'Stopping');
       await play(action, happened).finally(() => cancelled.delete(action.name));
+      const there = machines.find((machine) => machine.name === action.name);
+      if (action.verb === 'resize' && there) {
+        [there.cpus, there.memory_mib, there.disk_mib] = [action.cpus ?? there.cpus, action.memory_mib ?? there.memory_mib, action.disk_mib ?? there.disk_mib];
+      }
       if (action.verb === 'remove') {
         machines = machines.filter((machine) => machine.name !== action.name);
         publish();
@@ -255,21 +273,46 @@ export function fakeBackend(): Backend {
       }
       for (const follower of followers) follower();
     },
-    follow(source, told) {
+    changeEngine: (action) => engine.change(action, (name, image, ports) => containers.push(container(containers.length + 1, 'running', null, name, image, ports))),
+    engineLine: async (action) => engine.line(action),
+    askEngine: (question) => engine.ask(question),
+    openTerminal: (request, told, failed) => {
+      if (containers.find((one) => one.id === request.id)?.name === 'registry') setTimeout(() => failed(refuse('the engine of machine "dev" answered 400: no /bin/sh in this container')));
+      return engine.terminal(told);
+    },
+    chooseFolder: async (machine) => ({ folder: '/home/ada/notes', line: `machine share add ${machine} /home/ada/notes`, read_only_line: `machine share add ${machine} /home/ada/notes:ro` }),
+    async shareChosen(_machine, readOnly) {
+      await new Promise((go) => setTimeout(go, pace));
+      if (folders.some((row) => row.folder === '/home/ada/notes')) throw refuse('/home/ada/notes is shared already');
+      folders = [...folders, { folder: '/home/ada/notes', guest: '/home/ada/notes', read_only: readOnly, events: false, state: { is: 'mounted' }, carrier: 'sftp' }];
+      tellAll();
+    },
+    async unshare(_machine, guest) {
+      await new Promise((go) => setTimeout(go, pace));
+      folders = folders.filter((row) => row.guest !== guest);
+      tellAll();
+    },
+    unshareLine: async (machine, guest) => `machine share rm ${machine} ${guest}`,
+    settings: async () => JSON.parse(sessionStorage.getItem('settings') ?? '{"theme":"system","language":"system","cpus":null,"memory_mib":null,"disk_mib":null}') as Settings,
+    keepSettings: async (settings) => sessionStorage.setItem('settings', JSON.stringify(settings)),
+    follow(source, told, failed) {
+      if (source.of === 'figures' || source.of === 'pull') return engine.play(source, (news) => told(structuredClone(news)), failed);
       let left = false;
       let line = 0;
       const say = (news: Told) => left || told(structuredClone(news));
       const stop = machines.find((machine) => machine.name === source.machine)?.state !== 'Running';
       const look = () => {
-        if (stop) say({ kind: 'waiting', reason: `machine "${source.machine}": Host is not running` });
+        if (source.of === 'folders') say({ kind: 'folders', folders, warnings: [] });
+        else if (stop) say({ kind: 'waiting', reason: `machine "${source.machine}": Host is not running` });
         else if (source.of === 'ports') say({ kind: 'ports', ports: PORTS });
+        else if (engine.told(source.of)) say(engine.told(source.of)!);
         else say({ kind: 'containers', docker: `docker --context ${source.machine}`, containers });
       };
       const more = (count: number) => {
         const lines = Array.from({ length: count }, () => `2026-11-22T10:00:${String(line % 60).padStart(2, '0')}.000Z ${line % 7 === 3 ? 'warning: slow answer' : 'GET /health 200'} #${line++}`);
         say({ kind: 'lines', lines });
       };
-      const changing = source.of === 'containers' || source.of === 'ports';
+      const changing = source.of !== 'machine_log' && source.of !== 'container_log';
       const timer = changing ? undefined : setInterval(() => more(1), Math.max(pace, 20));
       if (changing) {
         followers.add(look);

@@ -1,3 +1,4 @@
+import { chosen } from './chosen.ts';
 import { english, type Words } from './english.ts';
 import { french } from './french.ts';
 
@@ -8,8 +9,8 @@ export function wordsFor(languages: readonly string[]): Words {
   return found.find((words) => words !== undefined) ?? english;
 }
 
-/** The words of this computer's language. Tests without a browser have none. */
-export const words: Words = wordsFor(typeof navigator === 'undefined' ? [] : navigator.languages);
+/** The words of the language that the user or this computer chose. Tests without a browser have none. */
+export const words: Words = wordsFor(chosen.languages.length > 0 ? chosen.languages : typeof navigator === 'undefined' ? [] : navigator.languages);
 
 /** A size given in MiB, as people say it: `512 MiB`, `1.5 GiB`. */
 export function size(mib: number): string {
@@ -29,4 +30,19 @@ export function amount(done: number, total: number | null, unit: string): string
     return total === null ? mib(done) : words.of(mib(done), mib(total));
   }
   return `${total === null ? done : words.of(done, total)} ${unit}`;
+}
+
+/** A size given in bytes. */
+export function bytes(count: number): string {
+  if (count >= 2 ** 20) return size(count / 2 ** 20);
+  return count >= 1024 ? `${(count / 1024).toLocaleString(words.language, { maximumFractionDigits: 0 })} ${words.smallUnits[1]}` : `${count} ${words.smallUnits[0]}`;
+}
+
+const STEPS: [Intl.RelativeTimeFormatUnit, number][] = [['year', 31_557_600], ['month', 2_629_800], ['week', 604_800], ['day', 86_400], ['hour', 3600], ['minute', 60]];
+
+/** How long ago that was: seconds since 1970. */
+export function ago(seconds: number, now = Date.now() / 1000): string {
+  const passed = Math.max(0, now - seconds);
+  const [unit, length] = STEPS.find(([, length]) => passed >= length) ?? ['second', 1];
+  return new Intl.RelativeTimeFormat(words.language, { numeric: 'auto' }).format(-Math.floor(passed / length), unit);
 }

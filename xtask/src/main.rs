@@ -1,4 +1,4 @@
-//! What people and CI run on a clone: `cargo xtask setup | test | image | cross | demo | bench`.
+//! What people and CI run on a clone: `cargo xtask setup | test | image | man | cross | demo | bench`.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool of this repository that talks to its terminal")]
 
 mod bench;
@@ -7,6 +7,7 @@ mod command;
 mod cross;
 mod demo;
 mod image;
+mod man;
 mod places;
 mod setup;
 
@@ -39,6 +40,8 @@ enum Task {
     Test(check::Options),
     /// Build the project's own machine image into the cache, and print its folder
     Image(image::Options),
+    /// Write the manual pages into target/man
+    Man,
     /// Check that the code builds, lints and (under Wine) runs for Windows and macOS
     Cross {
         #[command(flatten)]
@@ -86,6 +89,10 @@ fn run(task: Task) -> Result<()> {
             let folder =
                 if options.bare { image::bare(&mut terminal)? } else { image::build(&options, &mut terminal)? };
             println!("{}", folder.display());
+            Ok(())
+        }
+        Task::Man => {
+            println!("{}", man::write(&mut command::Output::Terminal)?.display());
             Ok(())
         }
         Task::Cross { consent, options } => {

@@ -38,6 +38,8 @@ pub enum ShareBy {
     /// A device of the VM: folders come with a start; no warm start, no suspending
     #[value(name = "9p")]
     NineP,
+    /// As 9p, by a process of its own (virtiofsd 1.13); Linux
+    Virtiofs,
 }
 
 #[derive(Debug, Args)]

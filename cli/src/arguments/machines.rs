@@ -67,7 +67,7 @@ pub struct Config {
 pub struct Env {
     /// The machine [default: "default", where it exists]
     pub name: Option<String>,
-    /// The shell: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs [default: the one that runs this]
+    /// The shell: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs, nushell [default: the one that runs this]
     #[arg(long)]
     pub shell: Option<String>,
     /// Print the lines that undo it
@@ -85,6 +85,12 @@ pub struct Env {
     /// Point at the machine's socket, which needs no certificates, in place of its TLS port
     #[arg(long, conflicts_with = "unset")]
     pub socket: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ShellInit {
+    /// The shell: bash, zsh, sh, fish, powershell, tcsh, emacs, nushell [default: the one that runs this]
+    pub shell: Option<String>,
 }
 
 #[derive(Debug, Args)]

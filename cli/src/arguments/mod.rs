@@ -1,5 +1,6 @@
 //! The words of the command line.
 
+mod completion;
 mod create;
 mod docker;
 mod docker_machine;
@@ -7,29 +8,33 @@ mod ec2;
 mod engine;
 mod image;
 mod machines;
+mod moving;
 mod often;
 mod scp;
 mod share;
 mod sync;
+mod upkeep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell as CompletionShell;
 
+pub use completion::{Complete, CompletionShell};
 pub use create::{Create, ShareBy};
 pub use docker::{Docker, Mount, Rename};
 pub use ec2::{Ec2, Orphans};
 pub use engine::{EngineSettings, EngineSource, Provision, Set, User};
 pub use image::Image;
 pub use machines::{
-    Config, Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, SomeMachines, Ssh,
-    Stop, Use, Version,
+    Config, Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, ShellInit,
+    SomeMachines, Ssh, Stop, Use, Version,
 };
+pub use moving::ImportDockerMachine;
 pub use scp::{Scp, SshConfig};
 pub use share::Share;
 pub use sync::Sync;
+pub use upkeep::{Df, Reclaim, SupportBundle};
 
 use docker_machine::Foreign;
 use often::Often;
@@ -38,11 +43,11 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 this computer cannot carry the machine (nothing was made), \
 130 interrupted; `machine ssh` returns the remote command's.
 
-A machine's name may be left out where a machine called \"default\" exists.";
+A machine's name may be left out where a machine called \"default\" exists. `machine help topics` lists what else is explained.";
 
 /// Docker hosts on this computer: create one, point Docker at it, throw it away.
 #[derive(Debug, Parser)]
-#[command(name = "machine", version, disable_version_flag = true, after_help = AFTER_HELP, max_term_width = 110)]
+#[command(name = "machine", version, disable_version_flag = true, disable_help_subcommand = true, after_help = AFTER_HELP, max_term_width = 110)]
 pub struct Arguments {
     #[command(flatten)]
     pub global: Global,
@@ -109,6 +114,8 @@ pub enum Command {
     Config(Config),
     /// Create a machine
     Create(Box<Create>),
+    /// Tell what machines, images and saved states take of the disk
+    Df(Df),
     /// Run the Docker client of a machine itself: none is needed on this computer
     ///
     /// Its terminal, input and exit code are this command's. Paths are the machine's: `-v`, `cp`, `build` and `compose -f` do not see this
@@ -128,6 +135,10 @@ pub enum Command {
         #[command(subcommand)]
         command: Image,
     },
+    /// Take over machines of docker-machine, whose store stays as it is
+    ///
+    /// Adopted hosts (`generic`) come with their key and certificates; nothing is made anew, and nothing changes on them.
+    ImportDockerMachine(ImportDockerMachine),
     /// Print all that is known of a machine, as JSON or by a template
     Inspect(Inspect),
     /// Print the addresses of machines
@@ -149,6 +160,8 @@ pub enum Command {
     ///
     /// What is so already is left alone: a second run changes and restarts nothing, and one after a failure carries on.
     Provision(Provision),
+    /// Give space back that nothing needs; shows first what that is
+    Reclaim(Reclaim),
     /// Make new TLS certificates for machines; containers go on
     RegenerateCerts(RegenerateCerts),
     /// Give a machine another name
@@ -174,6 +187,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Share,
     },
+    /// Print what gives new terminals the machine that `machine use` chose
+    ShellInit(ShellInit),
     /// Log in to a machine, or run a command on it
     Ssh(Ssh),
     /// Print machines as hosts of OpenSSH, or let its configuration include them
@@ -187,6 +202,8 @@ pub enum Command {
     Status(OneMachine),
     /// Shut machines down
     Stop(Stop),
+    /// Pack what somebody else needs to help, without secrets
+    SupportBundle(SupportBundle),
     /// Save machines' memory and turn them off; `start` goes on there
     Suspend(SomeMachines),
     /// Copy a folder to a machine, from it, or both ways
@@ -211,11 +228,27 @@ pub enum Command {
     },
     /// Print this program's version, or that of a machine's engine
     Version(Version),
-    /// Print a completion script for a shell
-    Completions {
+    /// Print the script that completes words in a shell
+    #[command(alias = "completions")]
+    Completion {
         /// The shell
         shell: CompletionShell,
     },
+    /// Explain a command, or a topic: `machine help topics` lists those
+    Help {
+        /// The command, or the topic
+        #[arg(value_name = "COMMAND|TOPIC")]
+        words: Vec<String>,
+    },
+    /// Write the manual pages into a folder
+    #[command(hide = true)]
+    Manual {
+        /// The folder
+        folder: PathBuf,
+    },
+    /// Print what fits at a place of a command line
+    #[command(hide = true)]
+    Complete(Complete),
     /// Be the supervisor of a running machine
     #[command(hide = true)]
     Supervise {
@@ -250,6 +283,7 @@ mod tests {
     fn the_command_lines_that_the_window_shows_are_understood_here() {
         let actions = [
             r#"{"verb":"create","name":"dev","cpus":2,"memory_mib":1536,"disk_mib":20480}"#,
+            r#"{"verb":"resize","name":"dev","cpus":2,"memory_mib":1536,"disk_mib":20480}"#,
             r#"{"verb":"start","name":"dev"}"#,
             r#"{"verb":"stop","name":"dev"}"#,
             r#"{"verb":"restart","name":"dev"}"#,
@@ -261,9 +295,12 @@ mod tests {
             let line = serde_json::from_str::<machine_app::Action>(action).unwrap().command_line();
             let arguments =
                 Arguments::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
-            if let Command::Create(create) = arguments.command {
-                assert_eq!((create.cpus, create.memory, create.disk), (Some(2), Some(1536), Some(20480)));
-            }
+            let size = match arguments.command {
+                Command::Create(create) => (create.cpus, create.memory, create.disk),
+                Command::Set(set) => (set.cpus, set.memory, set.disk),
+                _ => continue,
+            };
+            assert_eq!(size, (Some(2), Some(1536), Some(20480)));
         }
     }
 

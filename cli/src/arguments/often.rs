@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
-use super::machines::{Env, Ls};
+use super::machines::{Env, Ls, ShellInit};
 use super::{Arguments, Command, Global};
 
 /// The commands that shells and prompts run all the time, parsed without the tree of all others: building that takes as
@@ -22,16 +22,18 @@ pub(super) struct Often {
 enum OftenCommand {
     Env(Env),
     Ls(Ls),
+    ShellInit(ShellInit),
 }
 
 impl Often {
     /// The command line, if it is plainly one of them.
     pub(super) fn read(words: &[OsString]) -> Option<Arguments> {
-        words.iter().skip(1).find(|word| *word == "env" || *word == "ls")?;
+        words.iter().skip(1).find(|word| *word == "env" || *word == "ls" || *word == "shell-init")?;
         let often = Self::try_parse_from(words).ok()?;
         let command = match often.command {
             OftenCommand::Env(env) => Command::Env(env),
             OftenCommand::Ls(ls) => Command::Ls(ls),
+            OftenCommand::ShellInit(init) => Command::ShellInit(init),
         };
         Some(Arguments { global: often.global, version: None, command })
     }
@@ -50,6 +52,7 @@ mod tests {
             "machine env -u",
             "machine -D env --no-proxy --progress json",
             "machine ls",
+            "machine shell-init fish",
             "machine -q ls",
             "machine ls -f json -t 3 -s /x",
         ] {

@@ -80,6 +80,7 @@ fn words(create: Create) -> Result<CreateWords> {
             ShareBy::Auto => ShareType::Auto,
             ShareBy::Sftp => ShareType::Sftp,
             ShareBy::NineP => ShareType::NineP,
+            ShareBy::Virtiofs => ShareType::Virtiofs,
         },
         engine: EngineSpec {
             source,

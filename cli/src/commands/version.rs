@@ -1,12 +1,12 @@
-//! version, completions
+//! version, completion
 
 use std::time::Duration;
 
-use clap::CommandFactory as _;
 use machine_app::App;
 use machine_core::Result;
 
-use crate::arguments::{Arguments, Version};
+use crate::arguments::{Complete, CompletionShell, Version};
+use crate::completion::{answer, script};
 
 pub fn run(app: &App, version: &Version) -> Result<i32> {
     match &version.name {
@@ -19,16 +19,12 @@ pub fn run(app: &App, version: &Version) -> Result<i32> {
     Ok(0)
 }
 
-pub fn completions(shell: clap_complete::Shell) -> Result<i32> {
-    // clap_complete offers hidden commands too: it gets a command line that has none.
-    let all = Arguments::command();
-    let mut shown = clap::Command::new("machine")
-        .version(env!("CARGO_PKG_VERSION"))
-        .disable_version_flag(true)
-        .args(all.get_arguments().cloned())
-        .subcommands(all.get_subcommands().filter(|command| !command.is_hide_set()).cloned());
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut shown, "machine", &mut script);
-    print!("{}", String::from_utf8_lossy(&script));
+pub fn completion(shell: CompletionShell) -> Result<i32> {
+    print!("{}", script(shell));
+    Ok(0)
+}
+
+pub fn complete(asked: Complete) -> Result<i32> {
+    print!("{}", answer(asked.shell, asked.index, asked.words));
     Ok(0)
 }

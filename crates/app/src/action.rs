@@ -8,6 +8,7 @@ use serde_json::{Map, json};
 
 use crate::app::App;
 use crate::create::CreateRequest;
+use crate::resize::SizeChanges;
 
 /// How long an engine may take to answer: the command line's default.
 const ENGINE_LIMIT: Duration = Duration::from_secs(300);
@@ -64,6 +65,17 @@ pub enum Action {
         /// The machine.
         name: MachineName,
     },
+    /// Give a machine that is off another size; what is left open stays.
+    Resize {
+        /// The machine.
+        name: MachineName,
+        /// Virtual CPUs.
+        cpus: Option<u32>,
+        /// Memory, MiB.
+        memory_mib: Option<u64>,
+        /// Size of its disk, MiB; it grows and does not shrink.
+        disk_mib: Option<u64>,
+    },
     /// Remove it with everything in it.
     Remove {
         /// The machine.
@@ -85,6 +97,7 @@ impl Action {
             | Self::Resume { name }
             | Self::Suspend { name }
             | Self::Kill { name }
+            | Self::Resize { name, .. }
             | Self::Remove { name, .. } => name,
         }
     }
@@ -92,16 +105,8 @@ impl Action {
     /// The words of the command line that does the same, without the program's own.
     fn words(&self) -> Vec<String> {
         let mut words: Vec<String> = match self {
-            Self::Create { cpus, memory_mib, disk_mib, .. } => {
-                let mut words = vec!["create".to_owned()];
-                let mut option = |name: &str, value: Option<String>| {
-                    words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
-                };
-                option("--cpus", cpus.map(|cpus| cpus.to_string()));
-                option("--memory", memory_mib.map(size));
-                option("--disk", disk_mib.map(size));
-                words
-            }
+            Self::Create { cpus, memory_mib, disk_mib, .. } => sized("create", *cpus, *memory_mib, *disk_mib),
+            Self::Resize { cpus, memory_mib, disk_mib, .. } => sized("set", *cpus, *memory_mib, *disk_mib),
             Self::Start { .. } => vec!["start".into()],
             Self::Stop { .. } => vec!["stop".into()],
             Self::Restart { .. } => vec!["restart".into()],
@@ -120,6 +125,18 @@ impl Action {
     pub fn command_line(&self) -> String {
         format!("machine {}", self.words().join(" "))
     }
+}
+
+/// A verb, and the sizes that are said.
+fn sized(verb: &str, cpus: Option<u32>, memory_mib: Option<u64>, disk_mib: Option<u64>) -> Vec<String> {
+    let mut words = vec![verb.to_owned()];
+    let mut option = |name: &str, value: Option<String>| {
+        words.extend(value.into_iter().flat_map(|value| [name.to_owned(), value]));
+    };
+    option("--cpus", cpus.map(|cpus| cpus.to_string()));
+    option("--memory", memory_mib.map(size));
+    option("--disk", disk_mib.map(size));
+    words
 }
 
 /// A size with the largest unit that leaves it whole.
@@ -171,6 +188,10 @@ impl App {
             Action::Kill { name } => {
                 self.kill(&name, reporter).await?;
                 Ok(format!("Machine \"{name}\" was killed."))
+            }
+            Action::Resize { name, cpus, memory_mib, disk_mib } => {
+                self.set_size(&name, SizeChanges { cpus, memory_mib, disk_mib }, reporter).await?;
+                Ok(format!("Machine \"{name}\" has its new size from its next start on."))
             }
             Action::Remove { name, force } => {
                 self.remove(&name, force, reporter).await?;
@@ -226,6 +247,10 @@ mod tests {
                 "machine create --cpus 2 --memory 1536m --disk 20g dev",
             ),
             (Action::Remove { name: name(), force: true }, "machine rm -f dev"),
+            (
+                Action::Resize { name: name(), cpus: None, memory_mib: Some(4096), disk_mib: Some(30720) },
+                "machine set --memory 4g --disk 30g dev",
+            ),
         ] {
             assert_eq!(action.command_line(), line);
         }

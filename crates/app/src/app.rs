@@ -20,6 +20,9 @@ use crate::store::{MachineLock, Store};
 /// How long a command waits for another one that works on the same machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The drivers, by the names that records and people use.
+pub const DRIVERS: &[&str] = &["qemu", "ec2", "generic", "none"];
+
 /// The one API of all front ends.
 #[derive(Clone)]
 pub struct App {
@@ -130,7 +133,7 @@ impl App {
             "generic" => Ok(Arc::new(GenericDriver)),
             "none" => Ok(Arc::new(NoneDriver)),
             other => Err(Error::new(Code::Usage, format!("driver {other:?} not found"))
-                .hint("drivers here: qemu, ec2, generic, none")),
+                .hint(format!("drivers here: {}", DRIVERS.join(", ")))),
         }
     }
 

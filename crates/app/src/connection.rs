@@ -11,7 +11,7 @@ use machine_docker::{ContextTls, Contexts, Engine, EngineContext, EngineError, E
 use crate::app::App;
 use crate::engine_socket::EngineSocket;
 use crate::files;
-use crate::shell::Shell;
+use crate::shell::{Shell, Statement};
 
 /// How long a supervisor may take from saying that its machine runs until its socket is there.
 const SOCKET: Duration = Duration::from_secs(2);
@@ -75,40 +75,48 @@ impl Connection {
     /// # Errors
     /// A path that cannot be written in a shell's text.
     pub fn env(&self, options: &EnvOptions, no_proxy: Option<&(&'static str, String)>) -> Result<EnvLines> {
+        let mut statements = self.statements(options.socket)?;
+        if options.no_proxy {
+            let (variable, present) = no_proxy.map_or(("NO_PROXY", ""), |(name, value)| (*name, value.as_str()));
+            statements.push(Statement::Set(variable, excepted(present, &self.engine.ip().to_string())));
+        }
         let shell = options.shell;
-        let certificates = self.certificates.to_str().ok_or_else(|| {
-            Error::other(format!("the path {} is not valid Unicode", self.certificates.display()))
-                .hint("keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
-        })?;
-        let mut lines = if options.socket {
+        Ok(format!("{}\n{}", shell.setting(&statements), shell.usage_hint(&options.command, false)))
+    }
+
+    /// What is done to the variables of a Docker client: those of the TLS port, or of the socket.
+    ///
+    /// # Errors
+    /// A path that is no text; no socket.
+    pub(crate) fn statements(&self, socket: bool) -> Result<Vec<Statement<'static>>> {
+        let name = self.name.as_str();
+        let mut statements = if socket {
             let socket = self.socket.as_ref().ok_or_else(|| {
-                Error::new(Code::Usage, format!("machine {:?} has no socket on this computer", self.name.as_str()))
-                    .hint(format!("`machine env {}` points at its TLS port", self.name))
+                Error::new(Code::Usage, format!("machine {name:?} has no socket on this computer"))
+                    .hint(format!("`machine env {name}` points at its TLS port"))
             })?;
             // The client would speak TLS to a socket, too.
             vec![
-                shell.unset("DOCKER_TLS_VERIFY"),
-                shell.set("DOCKER_HOST", &socket.url()),
-                shell.unset("DOCKER_CERT_PATH"),
-                shell.set("DOCKER_MACHINE_NAME", self.name.as_str()),
+                Statement::Unset("DOCKER_TLS_VERIFY"),
+                Statement::Set("DOCKER_HOST", socket.url()),
+                Statement::Unset("DOCKER_CERT_PATH"),
             ]
         } else {
+            let certificates = self.certificates.to_str().ok_or_else(|| {
+                Error::other(format!("the path {} is not valid Unicode", self.certificates.display()))
+                    .hint("keep machines elsewhere with --storage-path or MACHINE_STORAGE_PATH")
+            })?;
             vec![
-                shell.set("DOCKER_TLS_VERIFY", "1"),
-                shell.set("DOCKER_HOST", &self.url()),
-                shell.set("DOCKER_CERT_PATH", certificates),
-                shell.set("DOCKER_MACHINE_NAME", self.name.as_str()),
+                Statement::Set("DOCKER_TLS_VERIFY", "1".to_owned()),
+                Statement::Set("DOCKER_HOST", self.url()),
+                Statement::Set("DOCKER_CERT_PATH", certificates.to_owned()),
             ]
         };
+        statements.push(Statement::Set("DOCKER_MACHINE_NAME", name.to_owned()));
         if cfg!(windows) {
-            lines.push(shell.set("COMPOSE_CONVERT_WINDOWS_PATHS", "true"));
+            statements.push(Statement::Set("COMPOSE_CONVERT_WINDOWS_PATHS", "true".to_owned()));
         }
-        if options.no_proxy {
-            let (variable, present) = no_proxy.map_or(("NO_PROXY", ""), |(name, value)| (*name, value.as_str()));
-            lines.push(shell.set(variable, &excepted(present, &self.engine.ip().to_string())));
-        }
-        lines.push(shell.usage_hint(&options.command));
-        Ok(lines.join("\n"))
+        Ok(statements)
     }
 }
 
@@ -166,9 +174,7 @@ impl App {
         if options.no_proxy {
             names.push(self.environment.no_proxy.as_ref().map_or("NO_PROXY", |(name, _)| *name));
         }
-        let mut lines: Vec<String> = names.into_iter().map(|name| options.shell.unset(name)).collect();
-        lines.push(options.shell.usage_hint(&options.command));
-        lines.join("\n")
+        format!("{}\n{}", options.shell.unsetting(&names), options.shell.usage_hint(&options.command, true))
     }
 
     /// The engine's version at `address`, by one bounded request over mutual TLS.
@@ -309,7 +315,9 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn env_prints_docker_machines_lines_with_the_hint_last() {
-        for shell in [Shell::Posix, Shell::Fish, Shell::PowerShell, Shell::Cmd, Shell::Tcsh, Shell::Emacs] {
+        for shell in
+            [Shell::Posix, Shell::Fish, Shell::PowerShell, Shell::Cmd, Shell::Tcsh, Shell::Emacs, Shell::Nushell]
+        {
             insta::assert_snapshot!(format!("env_{shell}"), connection().env(&options(shell, true), None).unwrap());
         }
     }

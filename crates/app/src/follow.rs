@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use machine_bridge::PortRow;
 use machine_core::{MachineName, Result};
-use machine_docker::{ContainerId, context_name, engine_time};
+use machine_docker::{ContainerId, Engine, ImageReference, context_name, engine_time};
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
 use crate::containers::Container;
+use crate::engine_lists::{Image, NetworkRow, VolumeRow, images_of, networks_of, volumes_of};
+use crate::figures::{Figures, figures};
 use crate::logs::LogKind;
+use crate::pull::Layer;
 use crate::readiness::printable;
+use crate::window_folders::FolderRow;
 
 /// Lines of a log that are shown to begin with.
 const FIRST_LINES: usize = 1000;
@@ -53,6 +57,40 @@ pub enum Source {
         /// The container.
         id: ContainerId,
     },
+    /// The images of a machine.
+    Images {
+        /// The machine.
+        machine: MachineName,
+    },
+    /// The volumes of a machine.
+    Volumes {
+        /// The machine.
+        machine: MachineName,
+    },
+    /// The networks of a machine.
+    Networks {
+        /// The machine.
+        machine: MachineName,
+    },
+    /// The folders of this computer that a machine sees.
+    Folders {
+        /// The machine.
+        machine: MachineName,
+    },
+    /// What a container uses, once a second.
+    Figures {
+        /// The machine.
+        machine: MachineName,
+        /// The container.
+        id: ContainerId,
+    },
+    /// An image that is pulled for as long as this is followed.
+    Pull {
+        /// The machine.
+        machine: MachineName,
+        /// The image.
+        image: ImageReference,
+    },
 }
 
 /// What is told of a [`Source`].
@@ -76,13 +114,85 @@ pub enum Told {
         /// Without line ends and control characters.
         lines: Vec<String>,
     },
-    /// Nothing more will come: the container has ended.
+    /// All images, as they are now.
+    Images {
+        /// By name.
+        images: Vec<Image>,
+    },
+    /// All volumes, as they are now.
+    Volumes {
+        /// By name.
+        volumes: Vec<VolumeRow>,
+    },
+    /// All networks, as they are now.
+    Networks {
+        /// By name.
+        networks: Vec<NetworkRow>,
+    },
+    /// All folders, as they are now.
+    Folders {
+        /// In order.
+        folders: Vec<FolderRow>,
+        /// What the user should know.
+        warnings: Vec<String>,
+    },
+    /// What a container uses; none while it does not run.
+    Figures {
+        /// Now.
+        figures: Option<Figures>,
+    },
+    /// How far an image is.
+    Pull {
+        /// The engine's words on the whole.
+        status: String,
+        /// Each layer.
+        layers: Vec<Layer>,
+    },
+    /// More of what a terminal shows.
+    Output {
+        /// With all control characters.
+        text: String,
+    },
+    /// Nothing more will come: the container has ended, the image is there.
     End,
     /// What is followed cannot be had now; it is tried again.
     Waiting {
         /// Why.
         reason: String,
     },
+}
+
+/// What is listed whenever an event of the engine says that it may have changed.
+#[derive(Clone, Copy)]
+enum Listing {
+    Containers,
+    Images,
+    Volumes,
+    Networks,
+}
+
+impl Listing {
+    /// Kinds of events after which it is another. Containers use all the others.
+    fn kinds(self) -> &'static [&'static str] {
+        match self {
+            Self::Containers => &["container"],
+            Self::Images => &["container", "image"],
+            Self::Volumes => &["container", "volume"],
+            Self::Networks => &["container", "network"],
+        }
+    }
+
+    async fn look(self, machine: &MachineName, engine: &Engine) -> Result<Told> {
+        Ok(match self {
+            Self::Containers => Told::Containers {
+                docker: format!("docker --context {}", context_name(machine.as_str())),
+                containers: App::containers_of(engine).await?,
+            },
+            Self::Images => Told::Images { images: images_of(engine).await? },
+            Self::Volumes => Told::Volumes { volumes: volumes_of(engine).await? },
+            Self::Networks => Told::Networks { networks: networks_of(engine).await? },
+        })
+    }
 }
 
 impl App {
@@ -92,18 +202,24 @@ impl App {
     /// What will not get better by waiting: no such machine, no such container.
     pub async fn follow(&self, source: Source, tell: impl Fn(Told)) -> Result<()> {
         match source {
-            Source::Containers { machine } => self.follow_containers(&machine, &tell).await,
+            Source::Containers { machine } => self.follow_listing(&machine, Listing::Containers, &tell).await,
+            Source::Images { machine } => self.follow_listing(&machine, Listing::Images, &tell).await,
+            Source::Volumes { machine } => self.follow_listing(&machine, Listing::Volumes, &tell).await,
+            Source::Networks { machine } => self.follow_listing(&machine, Listing::Networks, &tell).await,
+            Source::Folders { machine } => self.follow_folders(&machine, &tell).await,
+            Source::Figures { machine, id } => self.follow_figures(&machine, &id, &tell).await,
+            Source::Pull { machine, image } => self.follow_pull(&machine, &image, &tell).await,
             Source::Ports { machine } => self.follow_ports(&machine, &tell).await,
             Source::MachineLog { machine, kind } => self.follow_log(&machine, kind, &tell).await,
             Source::ContainerLog { machine, id } => self.follow_output(&machine, &id, &tell).await,
         }
     }
 
-    async fn follow_containers(&self, machine: &MachineName, tell: &impl Fn(Told)) -> Result<()> {
+    async fn follow_listing(&self, machine: &MachineName, listing: Listing, tell: &impl Fn(Told)) -> Result<()> {
         loop {
             // Without its record there is no machine to wait for.
             self.store.load(machine)?;
-            if let Err(error) = self.tell_containers(machine, tell).await {
+            if let Err(error) = self.tell_listing(machine, listing, tell).await {
                 tell(Told::Waiting { reason: error.to_string() });
             }
             tokio::time::sleep(AGAIN).await;
@@ -111,12 +227,17 @@ impl App {
     }
 
     /// One stream of events for as long as it lasts. It tells of everything since before the first look.
-    async fn tell_containers(&self, machine: &MachineName, tell: &impl Fn(Told)) -> Result<()> {
+    async fn tell_listing(&self, machine: &MachineName, listing: Listing, tell: &impl Fn(Told)) -> Result<()> {
         let engine = self.engine_of(machine)?;
-        let mut events = engine.container_events(engine_time(&engine.info().await?));
-        let docker = format!("docker --context {}", context_name(machine.as_str()));
+        let mut events = engine.events_of(listing.kinds(), engine_time(&engine.info().await?));
+        let mut told = None;
         loop {
-            tell(Told::Containers { docker: docker.clone(), containers: Self::containers_of(&engine).await? });
+            let now = listing.look(machine, &engine).await?;
+            // Most events, such as a health check's, change nothing that is shown.
+            if told.as_ref() != Some(&now) {
+                tell(now.clone());
+                told = Some(now);
+            }
             if events.next().await?.is_none() {
                 return Ok(());
             }
@@ -125,6 +246,21 @@ impl App {
             })
             .await;
         }
+    }
+
+    async fn follow_figures(&self, machine: &MachineName, id: &ContainerId, tell: &impl Fn(Told)) -> Result<()> {
+        let mut stats = self.engine_of(machine)?.container_stats(id);
+        let mut told = false;
+        while let Some(measured) = stats.next().await? {
+            let figures = figures(&measured);
+            // The first measurement has none before it.
+            if figures.is_some() || told {
+                tell(Told::Figures { figures });
+            }
+            told = true;
+        }
+        tell(Told::End);
+        Ok(())
     }
 
     async fn follow_ports(&self, machine: &MachineName, tell: &impl Fn(Told)) -> Result<()> {

@@ -8,9 +8,8 @@ use machine_qemu::SizeBounds;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::environment::Environment;
+use crate::engine_action::users_shell;
 use crate::list::Row;
-use crate::shell::Shell;
 
 /// How long one engine may take to answer before its row says so.
 const ENGINE_LIMIT: Duration = Duration::from_secs(4);
@@ -33,6 +32,8 @@ pub enum Verb {
     Suspend,
     /// ...killed,
     Kill,
+    /// ...given another size,
+    Resize,
     /// ...removed.
     Remove,
 }
@@ -119,14 +120,14 @@ impl Overview {
         let usage = self.measure(&row);
         let named = row.name.parse::<MachineName>().is_ok();
         let unreadable = row.driver.is_none();
-        let (power, pause) = self.abilities(&row);
+        let (power, pause, size) = self.abilities(&row);
         let mut can = match row.state.as_str() {
             _ if !named => Vec::new(),
             _ if unreadable || !power => vec![Verb::Remove],
             "Running" | "Timeout" => {
                 vec![Verb::Stop, Verb::Restart, Verb::Pause, Verb::Suspend, Verb::Kill, Verb::Remove]
             }
-            "Stopped" => vec![Verb::Start, Verb::Remove],
+            "Stopped" => vec![Verb::Start, Verb::Resize, Verb::Remove],
             "Paused" => vec![Verb::Resume, Verb::Restart, Verb::Kill, Verb::Remove],
             "Starting" | "Stopping" => vec![Verb::Kill],
             _ => vec![Verb::Start, Verb::Remove],
@@ -134,19 +135,22 @@ impl Overview {
         if !pause {
             can.retain(|verb| !matches!(verb, Verb::Pause | Verb::Resume | Verb::Suspend));
         }
+        if !size {
+            can.retain(|verb| *verb != Verb::Resize);
+        }
         let env_line = row.url.is_some().then(|| self.app.env_line(&row.name));
         Card { row, can, unreadable, env_line, usage }
     }
 }
 
 impl Overview {
-    /// Whether its driver starts and stops machines, and whether it halts and saves them; one that this program does not know
+    /// Whether its driver starts and stops machines, whether it halts and saves them, and whether it gives them another size; one that this program does not know
     /// removes them at least.
-    fn abilities(&self, row: &Row) -> (bool, bool) {
+    fn abilities(&self, row: &Row) -> (bool, bool, bool) {
         let driver = row.driver.as_deref().and_then(|name| self.app.driver(name).ok());
-        driver.map_or((false, false), |driver| {
+        driver.map_or((false, false, false), |driver| {
             let can = driver.capabilities();
-            (can.power, can.pause)
+            (can.power, can.pause, can.local && can.resources)
         })
     }
 }
@@ -171,7 +175,7 @@ fn known(row: &Row) -> Option<(String, (String, String))> {
 impl App {
     /// The line to type that points Docker at a machine, in the words of the user's shell.
     pub fn env_line(&self, name: &str) -> String {
-        let shell = Environment::shell().unwrap_or(if cfg!(windows) { Shell::PowerShell } else { Shell::Posix });
+        let shell = users_shell();
         shell.evaluate(&format!("{} env {name}", self.environment.machine_word(shell)))
     }
 
@@ -192,6 +196,7 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::environment::Environment;
 
     fn app(folder: &std::path::Path) -> App {
         App::new(Environment::read(Some(folder)).unwrap())

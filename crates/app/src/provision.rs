@@ -216,6 +216,12 @@ impl App {
         Ok(told.trim() != self.digest_of(record)?)
     }
 
+    /// Notes that the engine of a machine has what is kept of it here.
+    pub(crate) fn note_as_told(&self, record: &MachineRecord) -> Result<()> {
+        let path = self.store.folder(&record.name).join(TOLD);
+        machine_files::write_whole(&path, self.digest_of(record)?.as_bytes(), machine_files::PRIVATE)
+    }
+
     fn certificate_covers(&self, record: &MachineRecord, address: IpAddr) -> bool {
         let path = self.store.folder(&record.name).join("server.pem");
         std::fs::read_to_string(path).is_ok_and(|pem| certificates::covers(&pem, address))

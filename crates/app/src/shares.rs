@@ -4,9 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use machine_bridge::{Answer, Carried, Question, ShareRow, ShareState};
-use machine_core::{
-    Carrier, Code, Error, MachineName, MachineRecord, Phase, Reporter, Result, ShareType, SharedFolder,
-};
+use machine_core::{Code, Error, MachineName, MachineRecord, Phase, Reporter, Result, ShareType, SharedFolder};
 
 use crate::app::App;
 use crate::bridge::other_words;
@@ -63,17 +61,18 @@ impl App {
         Ok(shares)
     }
 
-    /// Refuses what machines of a driver cannot have: 9p is a device of a virtual machine here.
+    /// Refuses what machines of a driver cannot have: 9p and virtiofs are devices of a virtual machine here.
     ///
     /// # Errors
     /// [`Code::PreCreate`], with what to do.
     pub(crate) fn check_share_type(&self, share_type: ShareType, driver: &str) -> Result<()> {
-        if share_type.carrier() == Carrier::Sftp || self.driver(driver)?.capabilities().local {
+        let carrier = share_type.carrier();
+        if !carrier.is_device() || self.driver(driver)?.capabilities().local {
             return Ok(());
         }
         Err(Error::new(
             Code::PreCreate,
-            format!("--share-type 9p is for virtual machines of this computer, not for those of the driver {driver:?}"),
+            format!("--share-type {carrier} is for virtual machines of this computer, not for those of the driver {driver:?}"),
         )
         .hint("leave --share-type out, or make the machine with `-d qemu`"))
     }
@@ -265,10 +264,11 @@ impl App {
 /// # Errors
 /// [`Code::Usage`], with what to do.
 pub(crate) fn check_events(shares: &[SharedFolder], share_type: ShareType) -> Result<()> {
-    match shares.iter().find(|share| share.events && share_type.carrier() == Carrier::NineP) {
+    let carrier = share_type.carrier();
+    match shares.iter().find(|share| share.events && carrier.is_device()) {
         None => Ok(()),
         Some(share) => {
-            Err(Error::new(Code::Usage, format!("{} cannot have file events by 9p", share.folder.display()))
+            Err(Error::new(Code::Usage, format!("{} cannot have file events by {carrier}", share.folder.display()))
                 .hint("take `events` away from it, or let the machine have its folders by SFTP (`--share-type sftp`)"))
         }
     }

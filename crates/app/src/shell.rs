@@ -5,6 +5,15 @@ use std::str::FromStr;
 
 use machine_core::{Code, Error};
 
+/// What is done to a variable.
+#[derive(Clone, Debug)]
+pub enum Statement<'a> {
+    /// It gets a value.
+    Set(&'a str, String),
+    /// It is taken away.
+    Unset(&'a str),
+}
+
 /// A shell, or what reads like one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shell {
@@ -20,9 +29,14 @@ pub enum Shell {
     Tcsh,
     /// Emacs Lisp.
     Emacs,
+    /// Nushell, which evaluates no text: it reads NUON, its notation of values.
+    Nushell,
 }
 
 impl Shell {
+    /// The names that people type, one for each way of speaking and the common ones besides.
+    pub const NAMES: &[&str] = &["bash", "zsh", "sh", "fish", "powershell", "cmd", "tcsh", "emacs", "nushell"];
+
     /// The shell of a program's name or path; `None` for a program that is no shell.
     pub fn from_program(program: &str) -> Option<Self> {
         let name = program.rsplit(['/', '\\']).next().unwrap_or(program).trim_start_matches('-').to_ascii_lowercase();
@@ -33,6 +47,7 @@ impl Shell {
             "cmd" => Some(Self::Cmd),
             "tcsh" | "csh" => Some(Self::Tcsh),
             "emacs" => Some(Self::Emacs),
+            "nu" | "nushell" => Some(Self::Nushell),
             _ => None,
         }
     }
@@ -53,6 +68,7 @@ impl Shell {
             Self::Cmd => format!("SET {name}={value}"),
             Self::Tcsh => format!("setenv {name} \"{}\";", tcsh(value)),
             Self::Emacs => format!("(setenv \"{name}\" \"{}\")", escape(value, '\\', &['\\', '"'])),
+            Self::Nushell => format!("  {name}: \"{}\"", escape(value, '\\', &['\\', '"'])),
         }
     }
 
@@ -66,7 +82,29 @@ impl Shell {
             Self::Cmd => format!("SET {name}="),
             Self::Tcsh => format!("unsetenv {name};"),
             Self::Emacs => format!("(setenv \"{name}\" nil)"),
+            Self::Nushell => format!("  {name}"),
         }
+    }
+
+    /// `statements` of [`set`](Self::set) as one text. A record of Nushell's takes no name away: what is unset between others is
+    /// empty there, which to the Docker client is the same.
+    pub fn setting(self, statements: &[Statement<'_>]) -> String {
+        let lines = statements.iter().map(|statement| match *statement {
+            Statement::Set(name, ref value) => self.set(name, value),
+            Statement::Unset(name) if self == Self::Nushell => self.set(name, ""),
+            Statement::Unset(name) => self.unset(name),
+        });
+        self.between('{', lines, '}')
+    }
+
+    /// Statements that remove `names`, as one text.
+    pub fn unsetting(self, names: &[&str]) -> String {
+        self.between('[', names.iter().map(|name| self.unset(name)), ']')
+    }
+
+    fn between(self, open: char, lines: impl Iterator<Item = String>, close: char) -> String {
+        let text = lines.collect::<Vec<_>>().join("\n");
+        if self == Self::Nushell { format!("{open}\n{text}\n{close}") } else { text }
     }
 
     /// A line to be typed (or pasted) that evaluates what `command` prints.
@@ -81,6 +119,7 @@ impl Shell {
                 let call = escape(command, '\\', &['\\', '"']);
                 format!("(with-temp-buffer (shell-command \"{call}\" (current-buffer)) (eval-buffer))")
             }
+            Self::Nushell => format!("{command} | from nuon | load-env"),
         }
     }
 
@@ -94,13 +133,16 @@ impl Shell {
             Self::PowerShell => format!("'{}'", word.replace('\'', "''")),
             Self::Cmd => format!("\"{word}\""),
             Self::Fish => format!("'{}'", escape(word, '\\', &['\\', '\''])),
+            Self::Nushell => format!("\"{}\"", escape(word, '\\', &['\\', '"'])),
             Self::Posix | Self::Tcsh | Self::Emacs => format!("'{}'", word.replace('\'', "'\\''")),
         }
     }
 
     /// The two comment lines that tell how to use the output of `command`. They come last, so that an unquoted
     /// `eval $(...)`, which joins all lines, still sees every statement.
-    pub fn usage_hint(self, command: &str) -> String {
+    ///
+    /// `undoes` says that it takes the variables away.
+    pub fn usage_hint(self, command: &str, undoes: bool) -> String {
         // The command is shown in a comment: a line end in an argument must not lead out of it.
         let command: String = command.chars().filter(|c| !c.is_control()).collect();
         let (comment, line) = match self {
@@ -113,6 +155,8 @@ impl Shell {
                 let call = escape(&command, '\\', &['\\', '"']);
                 (";; ", format!(";; (with-temp-buffer (shell-command \"{call}\" (current-buffer)) (eval-buffer))"))
             }
+            Self::Nushell if undoes => ("# ", format!("# hide-env -i ...({command} | from nuon)")),
+            Self::Nushell => ("# ", format!("# {command} | from nuon | load-env")),
         };
         format!("{comment}Run this command to configure your shell: \n{line}")
     }
@@ -123,7 +167,7 @@ impl FromStr for Shell {
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::from_program(name).ok_or_else(|| {
             Error::new(Code::Usage, format!("unknown shell {name:?}"))
-                .hint("known shells: bash, zsh, sh, fish, powershell, cmd, tcsh, emacs")
+                .hint(format!("known shells: {}", Self::NAMES.join(", ")))
         })
     }
 }
@@ -137,6 +181,7 @@ impl fmt::Display for Shell {
             Self::Cmd => "cmd",
             Self::Tcsh => "tcsh",
             Self::Emacs => "emacs",
+            Self::Nushell => "nushell",
         })
     }
 }
@@ -172,19 +217,20 @@ mod tests {
 
     #[test]
     fn statements_are_docker_machines_to_the_letter() {
-        let rows: [(Shell, &str, &str); 6] = [
+        let rows: [(Shell, &str, &str); 7] = [
             (Shell::Posix, "export K=\"v\"", "unset K"),
             (Shell::Fish, "set -gx K \"v\";", "set -e K;"),
             (Shell::PowerShell, "$Env:K = \"v\"", "Remove-Item Env:\\\\K"),
             (Shell::Cmd, "SET K=v", "SET K="),
             (Shell::Tcsh, "setenv K \"v\";", "unsetenv K;"),
             (Shell::Emacs, "(setenv \"K\" \"v\")", "(setenv \"K\" nil)"),
+            (Shell::Nushell, "  K: \"v\"", "  K"),
         ];
         for (shell, set, unset) in rows {
             assert_eq!((shell.set("K", "v").as_str(), shell.unset("K").as_str()), (set, unset), "{shell}");
         }
         assert_eq!(
-            Shell::Posix.usage_hint("machine env dev"),
+            Shell::Posix.usage_hint("machine env dev", false),
             "# Run this command to configure your shell: \n# eval $(machine env dev)"
         );
     }

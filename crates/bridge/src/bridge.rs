@@ -53,6 +53,8 @@ pub struct Bridge {
     config: BridgeConfig,
     ports: Arc<Mutex<Vec<PortRow>>>,
     shares: watch::Sender<Vec<SharedFolder>>,
+    /// As they were at first: a change that comes before the work begins is not missed.
+    first_shares: watch::Receiver<Vec<SharedFolder>>,
     share_rows: Arc<Rows>,
     unshared: Unshared,
     /// The guest stands still.
@@ -83,6 +85,7 @@ impl Bridge {
             config,
             ports: Arc::default(),
             shares,
+            first_shares: known.clone(),
             share_rows,
             unshared: Unshared::new(known),
             paused: watch::Sender::new(false),
@@ -97,7 +100,8 @@ impl Bridge {
         let (told, containers) = watch::channel(None);
         let shell = GuestShell::new(self.config.ssh.clone(), endpoints);
         let unshared = self.unshared.telling(events.clone());
-        let shares = Shares::new(self.config.clone(), endpoints, self.shares.subscribe(), Arc::clone(&self.share_rows));
+        let shares =
+            Shares::new(self.config.clone(), endpoints, self.first_shares.clone(), Arc::clone(&self.share_rows));
         self.rules.send_replace(Rules::default());
         let file_events =
             FileEvents::new(containers.clone(), shares.way(), Arc::clone(&self.share_rows), events.clone());

@@ -121,7 +121,8 @@ impl Way {
         let stream = self.open().await?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(async move {
-            if let Err(error) = connection.await {
+            // A terminal takes the connection over.
+            if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!("the connection to an engine ended: {error}");
             }
         });

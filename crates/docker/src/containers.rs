@@ -193,7 +193,12 @@ impl Engine {
     /// Tells of every change of the containers since `since`, by the engine's own clock ([`crate::engine_time`]), else from
     /// the first [`ContainerEvents::next`] on, which is what connects.
     pub fn container_events(&self, since: Option<Timestamp>) -> ContainerEvents {
-        let only = [("type", vec!["container"])].into_iter().collect();
+        self.events_of(&["container"], since)
+    }
+
+    /// As [`Engine::container_events`], of whatever `kinds` names: `container`, `image`, `volume`, `network`.
+    pub fn events_of(&self, kinds: &[&'static str], since: Option<Timestamp>) -> ContainerEvents {
+        let only = [("type", kinds.to_vec())].into_iter().collect();
         let mut options = EventsOptionsBuilder::default().filters(&only);
         if let Some(since) = since {
             // Not RFC 3339, which `/logs` takes: moby's daemon reads this one with `ParseTimestamps` alone.

@@ -53,6 +53,7 @@ impl fmt::Debug for EngineTarget {
 #[derive(Clone)]
 pub struct Engine {
     docker: Docker,
+    way: Way,
     peer: String,
     timeout: Duration,
 }
@@ -66,7 +67,8 @@ impl Engine {
         let EngineTarget { timeout, .. } = target;
         let peer = target.peer();
         let way = Way::to(target)?;
-        let transport = move |request: BollardRequest| way.clone().send(request);
+        let calls = way.clone();
+        let transport = move |request: BollardRequest| calls.clone().send(request);
         // Its own limit is in whole seconds and ends with the headers; ours surrounds the call. Paths carry no version:
         // an engine of any age answers in its own.
         let whole_seconds = timeout.as_secs() + 15;
@@ -80,7 +82,7 @@ impl Engine {
             failure: EngineFailure::Local,
             error: Error::other(format!("the API client refuses {peer}")).because(error),
         })?;
-        Ok(Self { docker, peer, timeout: *timeout })
+        Ok(Self { docker, way, peer, timeout: *timeout })
     }
 
     /// Whether the engine answers at all.
@@ -118,6 +120,10 @@ impl Engine {
 
     pub(crate) fn docker(&self) -> &Docker {
         &self.docker
+    }
+
+    pub(crate) fn way(&self) -> Way {
+        self.way.clone()
     }
 
     pub(crate) fn peer(&self) -> &str {

@@ -103,7 +103,7 @@ impl<'a> Archive<'a> {
         let metadata = open.file.metadata()?;
         let unchanged = match &open.entry {
             Entry::File { size, modified, .. } => {
-                *size == metadata.len() && *modified == crate::local::time_of(metadata.modified()?)
+                *size == metadata.len() && *modified == crate::system::time_of(metadata.modified()?)
             }
             _ => false,
         };

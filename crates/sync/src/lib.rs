@@ -9,6 +9,7 @@
 //! What decides is pure (`plan.rs`, `merge.rs`). What the machine says is believed in nothing that could lead out of the folder.
 
 mod archive;
+mod case;
 mod entry;
 mod exclusions;
 mod listing;
@@ -21,6 +22,7 @@ mod remote;
 mod report;
 mod run;
 mod stop;
+mod system;
 mod transfer;
 #[cfg(test)]
 mod trials;

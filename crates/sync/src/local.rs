@@ -3,19 +3,20 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, OpenOptions};
 use machine_core::{Code, Error, Result, ResultExt as _};
+use machine_files::to_guest;
 
 use crate::entry::{Entry, Time, Tree, same};
 use crate::exclusions::{Exclusions, RULES};
-use machine_files::to_guest;
-
 use crate::place::{OWN, Place};
 use crate::report::Problem;
+use crate::system::{
+    make_link, mode_of, set_file_mode, set_mode, system_time, target_to_machine, time_of, without_waiting,
+};
 
 /// Rules longer than this are nobody's, bytes.
 const RULES_LIMIT: u64 = 1 << 20;
@@ -24,7 +25,7 @@ const RULES_LIMIT: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct LocalFolder {
     path: PathBuf,
-    dir: Dir,
+    pub(crate) dir: Dir,
     /// What unfinished files are called.
     own: String,
 }
@@ -312,130 +313,6 @@ fn finish(file: &File, mode: Option<u32>, modified: Time) -> io::Result<()> {
     Ok(())
 }
 
-pub(crate) fn time_of(time: SystemTime) -> Time {
-    match time.duration_since(UNIX_EPOCH) {
-        Ok(since) => Time { seconds: since.as_secs().cast_signed(), nanoseconds: since.subsec_nanos() },
-        Err(before) => {
-            let before = before.duration();
-            let seconds = -before.as_secs().cast_signed();
-            match before.subsec_nanos() {
-                0 => Time { seconds, nanoseconds: 0 },
-                rest => Time { seconds: seconds - 1, nanoseconds: 1_000_000_000 - rest },
-            }
-        }
-    }
-}
-
-/// `None` for one that this computer cannot count to.
-fn system_time(time: Time) -> Option<SystemTime> {
-    let whole = Duration::from_secs(time.seconds.unsigned_abs());
-    let base = if time.seconds < 0 { UNIX_EPOCH.checked_sub(whole) } else { UNIX_EPOCH.checked_add(whole) };
-    base?.checked_add(Duration::from_nanos(time.nanoseconds.into()))
-}
-
-#[cfg(unix)]
-fn mode_of(metadata: &Metadata) -> Option<u32> {
-    use cap_std::fs::MetadataExt as _;
-    Some(metadata.mode() & crate::entry::PERMISSIONS)
-}
-
-/// Windows has one permission, that of writing, and means another thing by it.
-#[cfg(not(unix))]
-fn mode_of(_metadata: &Metadata) -> Option<u32> {
-    None
-}
-
-#[cfg(unix)]
-fn set_file_mode(file: &File, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(std::fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn set_file_mode(_file: &File, _mode: u32) -> io::Result<()> {
-    Ok(())
-}
-
-#[cfg(unix)]
-fn set_mode(dir: &Dir, path: &Path, mode: u32) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let permissions = std::fs::Permissions::from_mode(mode);
-    dir.set_permissions(path, cap_std::fs::Permissions::from_std(permissions))
-}
-
-#[cfg(not(unix))]
-fn set_mode(_dir: &Dir, _path: &Path, _mode: u32) -> io::Result<()> {
-    Ok(())
-}
-
-/// To open a pipe that took the place of a file must not wait for anybody.
-#[cfg(unix)]
-fn without_waiting(options: &mut OpenOptions) {
-    use cap_std::fs::OpenOptionsExt as _;
-    options.custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits().cast_signed());
-}
-
-#[cfg(not(unix))]
-fn without_waiting(_options: &mut OpenOptions) {}
-
-#[cfg(unix)]
-fn make_link(dir: &Dir, target: &[u8], at: &Path, _place: &Path) -> io::Result<()> {
-    use std::os::unix::ffi::OsStrExt as _;
-    dir.symlink_contents(std::ffi::OsStr::from_bytes(target), at)
-}
-
-/// Windows has two kinds of links, by what they lead to.
-#[cfg(not(unix))]
-fn make_link(dir: &Dir, target: &[u8], at: &Path, place: &Path) -> io::Result<()> {
-    let target = str::from_utf8(target).map_err(io::Error::other)?;
-    let leads_to = place.parent().unwrap_or(Path::new(".")).join(target);
-    let is_folder = dir.metadata(leads_to).is_ok_and(|there| there.is_dir());
-    if is_folder { dir.symlink_dir(target, at) } else { dir.symlink_file(target, at) }
-}
-
-fn target_to_machine(target: &Path) -> Vec<u8> {
-    if cfg!(windows) {
-        return target.to_string_lossy().replace('\\', "/").into_bytes();
-    }
-    target.as_os_str().as_encoded_bytes().to_vec()
-}
-
-/// Places that would be one file where upper and lower case are the same: all but the first of each.
-pub(crate) fn collisions<'a>(places: impl IntoIterator<Item = &'a Place>) -> Vec<(Place, Place)> {
-    let mut seen = std::collections::BTreeMap::new();
-    let mut collisions = Vec::new();
-    for place in places {
-        let folded = String::from_utf8_lossy(place.as_bytes()).to_lowercase();
-        match seen.get(&folded) {
-            None => {
-                seen.insert(folded, place);
-            }
-            Some(first) if *first == place => {}
-            Some(first) => collisions.push((place.clone(), (*first).clone())),
-        }
-    }
-    collisions
-}
-
-impl LocalFolder {
-    /// Whether upper and lower case are the same here: tried with a file that is there already, without writing anything.
-    pub(crate) fn folds_case(&self, tree: &Tree) -> bool {
-        let flip = |name: &str| -> String {
-            let flipped = |c: char| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
-            name.chars().map(flipped).collect()
-        };
-        for place in tree.keys().filter(|place| place.parent().is_none()) {
-            let Ok(name) = str::from_utf8(place.as_bytes()) else { continue };
-            let flipped = flip(name);
-            if flipped != name && !Place::new(flipped.as_str()).is_ok_and(|place| tree.contains_key(&place)) {
-                return self.dir.symlink_metadata(flipped).is_ok();
-            }
-        }
-        // What these systems do unless told otherwise.
-        cfg!(any(target_os = "macos", windows))
-    }
-}
-
 #[cfg(test)]
 #[cfg(unix)]
 mod tests {
@@ -523,24 +400,5 @@ mod tests {
         assert!(folder.open_file(&place("pipe")).is_err());
         let scan = folder.scan(&mut Exclusions::new(&[], false).unwrap()).unwrap();
         assert_eq!((scan.tree.len(), scan.special.len()), (2, 1));
-    }
-
-    #[test]
-    fn names_that_differ_in_case_alone_are_known() {
-        let places = ["A/x", "a/x", "a/y", "Ä", "b", "ä"].map(place);
-        let found = collisions(places.iter().chain(&places));
-        let told: std::collections::BTreeSet<String> = found.iter().map(|(place, _)| place.to_string()).collect();
-        assert_eq!(told.into_iter().collect::<Vec<_>>(), ["a/x", "ä"]);
-    }
-
-    #[test]
-    fn times_before_1970_are_kept() {
-        for nanoseconds in [-1_500_000_000_i64, -1, 0, 1, 1_500_000_000, -2_000_000_000] {
-            let time = Time {
-                seconds: nanoseconds.div_euclid(1_000_000_000),
-                nanoseconds: u32::try_from(nanoseconds.rem_euclid(1_000_000_000)).unwrap(),
-            };
-            assert_eq!(time_of(system_time(time).unwrap()), time, "{nanoseconds}");
-        }
     }
 }

@@ -18,6 +18,10 @@ use crate::unpack::{Arrival, Unpacked, unpack};
 const LIST_LIMIT: Duration = Duration::from_secs(30 * 60);
 /// How long any copy may take; a connection that is silent for two minutes ends it before.
 const COPY_LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// What is taken of what a tool prints, bytes: names and facts of some ten million files. The machine is not to fill this computer's memory.
+const LONGEST: usize = 1 << 30;
+/// What is kept of its complaints, of which a person is shown the last.
+const COMPLAINTS: usize = 1 << 20;
 /// What the script says when there is nothing, or no folder.
 const ABSENT: i32 = 44;
 const NOT_A_FOLDER: i32 = 45;
@@ -57,9 +61,26 @@ impl Remote<'_> {
 
     fn run(&mut self, body: &str, input: &mut dyn Read) -> Result<Output> {
         let command = self.script(body);
-        let result = self.session.exec_with_input(&command, input, LIST_LIMIT);
+        let (mut stdout, mut stderr, mut too_much) = (Vec::new(), Vec::new(), false);
+        let status = self.session.exec_streaming(&command, input, LIST_LIMIT, &mut |stream, bytes| {
+            self.stop.check()?;
+            match stream {
+                Stream::Stdout if stdout.len() + bytes.len() > LONGEST => {
+                    too_much = true;
+                    return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+                }
+                Stream::Stdout => stdout.extend_from_slice(bytes),
+                Stream::Stderr => keep_last(&mut stderr, bytes),
+            }
+            Ok(())
+        });
+        if too_much {
+            let why = format!("what is in {} cannot be listed: it takes more than 1 GiB to name it", self.named());
+            return Err(Error::other(why).hint("copy the folders in it one by one"));
+        }
         // The command is long, and nobody typed it.
-        result.map_err(|error| self.stop.error().unwrap_or_else(|| self.cut(&error)))
+        let status = status.map_err(|error| self.stop.error().unwrap_or_else(|| self.cut(&error)))?;
+        Ok(Output { status, stdout, stderr })
     }
 
     fn cut(&self, error: &Error) -> Error {
@@ -153,7 +174,7 @@ impl Remote<'_> {
         let command = self.script(&body);
         let mut output = Vec::new();
         let mut sink = |_, bytes: &[u8]| {
-            output.extend_from_slice(bytes);
+            keep_last(&mut output, bytes);
             Ok(())
         };
         let status = if self.compress {
@@ -195,7 +216,7 @@ impl Remote<'_> {
                     // Whoever takes no more has failed, and says so.
                     Stream::Stdout => sender.send(bytes.to_vec()).map_err(|_| io::Error::other("not wanted any more")),
                     Stream::Stderr => {
-                        stderr.extend_from_slice(bytes);
+                        keep_last(&mut stderr, bytes);
                         Ok(())
                     }
                 }
@@ -255,6 +276,14 @@ impl Remote<'_> {
         } else {
             error
         })
+    }
+}
+
+/// Adds to what a tool complains of; the beginning goes when it becomes too much.
+fn keep_last(said: &mut Vec<u8>, more: &[u8]) {
+    said.extend_from_slice(more);
+    if said.len() > 2 * COMPLAINTS {
+        said.drain(..said.len() - COMPLAINTS);
     }
 }
 

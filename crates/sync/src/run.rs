@@ -8,9 +8,10 @@ use std::time::Instant;
 use machine_core::{Code, Error, Reporter, Result, ResultExt as _};
 use machine_ssh::Session;
 
+use crate::case::collisions;
 use crate::entry::{Entry, Tree};
 use crate::exclusions::{Exclusions, RULES};
-use crate::local::{LocalFolder, Scan, collisions};
+use crate::local::{LocalFolder, Scan};
 use crate::merge::{Base, Merge};
 use crate::past;
 use crate::place::{OWN, Place};

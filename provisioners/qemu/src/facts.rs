@@ -158,6 +158,15 @@ impl From<Version> for String {
     }
 }
 
+/// The program that serves folders by virtiofs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Virtiofsd {
+    /// Its file.
+    pub program: PathBuf,
+    /// Its version. Up to QEMU 7.2 there was another program of this name, with QEMU's versions.
+    pub version: Version,
+}
+
 /// What is true of this computer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
@@ -173,6 +182,9 @@ pub struct HostFacts {
     pub cpus: u32,
     /// Physical memory, MiB; 0 when the system does not say.
     pub memory_mib: u64,
+    /// What serves folders by virtiofs (Linux).
+    #[serde(default)]
+    pub virtiofsd: Option<Virtiofsd>,
     /// The CPU has Arm's SME (`hw.optional.arm.FEAT_SME`): Apple M4 and later.
     #[serde(default)]
     pub apple_sme: bool,
@@ -213,6 +225,9 @@ pub struct QemuFacts {
     /// It shares folders by 9p (virtfs).
     #[serde(default)]
     pub nine_p: bool,
+    /// It has a device for folders that another process serves by virtiofs.
+    #[serde(default)]
+    pub virtiofs: bool,
     /// The UEFI code for its guests, looked for on arm64 only: x86 guests start with QEMU's own BIOS.
     #[serde(default)]
     pub firmware: Option<PathBuf>,

@@ -27,6 +27,7 @@ mod trial;
 mod usernet;
 mod verdict;
 mod verdict_file;
+mod virtiofs;
 mod warm;
 
 pub use facts::{Accelerator, DeviceFact, HostFacts, HostOs, QemuFacts, Version};

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use machine_core::{Error, Result, ResultExt};
 
-use crate::plan::MachinePaths;
+use crate::plan::{MOST_FOLDERS, MachinePaths, folder_socket};
+use crate::virtiofs;
 
 /// The longest path that a Unix socket can have, bytes: `sun_path` without its end mark (Linux 108, macOS 104; QEMU and
 /// Windows take Linux's).
@@ -126,6 +127,7 @@ impl MachineFiles {
             serial_log: self.serial_log(),
             qmp_socket: self.qmp_socket(),
             channel_socket: self.channel_socket(),
+            folder_socket: self.runtime.join("fs"),
             vars: None,
         }
     }
@@ -170,6 +172,11 @@ impl MachineFiles {
         let mut sockets = vec![self.qmp_socket(), self.channel_socket()];
         if !cfg!(windows) {
             sockets.extend([self.control_socket(), self.docker_socket()]);
+        }
+        for number in 0..MOST_FOLDERS {
+            let socket = folder_socket(&self.runtime.join("fs"), number);
+            virtiofs::dismiss(&socket);
+            sockets.push(socket);
         }
         for socket in sockets {
             gone(std::fs::remove_file(&socket)).context(|| format!("cannot remove the socket {}", socket.display()))?;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use machine_core::{Endpoints, Result};
+use machine_core::{Carrier, Endpoints, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::facts::Accelerator;
@@ -55,9 +55,12 @@ pub struct RunFile {
     /// What its state is good for when it is saved; none: it cannot be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_key: Option<String>,
-    /// The folders of this computer that 9p carries: QEMU does not save its state while the guest has one mounted.
+    /// The folders of this computer that devices carry: QEMU does not save its state while the guest has one mounted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<PathBuf>,
+    /// Devices of which kind.
+    #[serde(default, skip_serializing_if = "is_nine_p")]
+    pub carrier: Carrier,
     /// Its guest service can be asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub channel: bool,
@@ -69,6 +72,11 @@ pub struct RunFile {
     pub control_socket: PathBuf,
     /// When QEMU was started.
     pub started: Timestamp,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_nine_p(carrier: &Carrier) -> bool {
+    *carrier == Carrier::NineP
 }
 
 impl RunFile {
@@ -112,6 +120,7 @@ mod tests {
             awaits_identity: false,
             state_key: None,
             folders: Vec::new(),
+            carrier: Carrier::default(),
             channel: false,
             warnings: vec!["slow mode".into()],
             qmp_socket: "/run/q".into(),

@@ -58,6 +58,7 @@ pub async fn try_acceleration(
         verdicts: &Verdicts::default(),
         extra_arguments: &[],
         folders: &[],
+        carrier: machine_core::Carrier::default(),
     })?;
     if !planned.accelerator.is_hardware() {
         return Ok(None);

@@ -41,7 +41,7 @@ fn unknown_words_exit_with_2_and_print_no_data() {
         "logs --serial --qemu dev",
         "ls --quiet --verbose",
         "--progress loud ls",
-        "completions abacus",
+        "completion abacus",
     ] {
         let run = scene.run(line);
         run.exits(2).prints_nothing().does_not_say("panicked");

@@ -1,15 +1,15 @@
-//! File events in containers, for real.
+//! File events in containers, for real: a part of the test of folders (`vm_share.rs`), in its machine.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use machine_tests::{Scene, service_image, until};
 
-use crate::vm_life::{BOOT, docker, slowly};
+use crate::vm_life::{BOOT, docker};
 
 /// What the watcher in the container has printed.
 fn seen(scene: &Scene) -> String {
-    docker(scene, "dev", "docker logs watcher").ok().text().to_owned()
+    docker(scene, "dev", "docker logs listener").ok().text().to_owned()
 }
 
 /// Writes to a file again and again until the watcher has told of it with what was written: when this computer's folder begins to
@@ -38,38 +38,51 @@ fn told(scene: &Scene, line: &str) {
     until(line, BOOT, || seen(scene).lines().any(|printed| printed == line).then_some(()));
 }
 
-#[test]
-fn vm_watchers_in_containers_see_what_changes_here() {
-    let scene = Scene::real();
-    let (told_of, quiet) = (scene.path("told"), scene.path("quiet"));
-    for folder in [&told_of, &quiet] {
-        fs::create_dir(folder).unwrap();
+/// The two folders that a machine is created with: changes in the first one are told, those in the second are not.
+pub struct Heard {
+    told: PathBuf,
+    quiet: PathBuf,
+}
+
+impl Heard {
+    /// Makes the folders.
+    pub fn new(scene: &Scene) -> Self {
+        let (told, quiet) = (scene.path("told"), scene.path("quiet"));
+        for folder in [&told, &quiet] {
+            fs::create_dir(folder).unwrap();
+        }
+        Self { told, quiet }
     }
-    let (told_words, quiet_words) =
-        (format!("{}:/told:events", told_of.display()), format!("{}:/quiet", quiet.display()));
-    scene
-        .command(["create", "--cpus", "2", "--memory", "1g", "--share", &told_words, "--share", &quiet_words, "dev"])
-        .limit(BOOT)
-        .run()
-        .ok();
-    assert!(scene.run("share ls dev").ok().text().contains("read, write, events"));
-    assert_eq!(scene.run("inspect dev").ok().json()["spec"]["shares"][0]["events"], true);
-    let image = service_image(&scene, env!("CARGO_BIN_EXE_service"));
-    docker(&scene, "dev", &format!("docker import {} service >/dev/null", image.display())).ok();
-    let run = "docker run -d --name watcher --restart always -v /usr:/usr:ro -v /told:/told -v /quiet:/quiet service \
-               /service watch /told watch /quiet";
-    docker(&scene, "dev", run).ok();
-    told(&scene, "watching /quiet");
 
-    sees_what_comes_changes_and_goes(&scene, &told_of, &quiet);
-    hears_once_of_what_a_container_did(&scene, &told_of);
-    goes_on_after_losses(&scene, &told_of);
+    /// How `create` is told of them.
+    pub fn shares(&self) -> [String; 2] {
+        [format!("{}:/told:events", self.told.display()), format!("{}:/quiet", self.quiet.display())]
+    }
 
-    // From now on of the other folder too, in the same container.
-    scene.machine(["share", "add", "dev", &format!("{quiet_words}:events")]).ok();
-    heard(&scene, &quiet.join("file"), "/quiet/file");
-    scene.run("rm -y dev").ok();
-    scene.nothing_is_left_of("dev");
+    /// Runs a container that watches both, and changes files here.
+    pub fn is_told(&self, scene: &Scene) {
+        assert!(scene.run("share ls dev").ok().text().contains("read, write, events"));
+        let image = service_image(scene, env!("CARGO_BIN_EXE_service"));
+        docker(scene, "dev", &format!("docker import {} service >/dev/null", image.display())).ok();
+        let run = "docker run -d --name listener --restart always -v /usr:/usr:ro -v /told:/told -v /quiet:/quiet service \
+                   /service watch /told watch /quiet";
+        docker(scene, "dev", run).ok();
+        told(scene, "watching /quiet");
+        sees_what_comes_changes_and_goes(scene, &self.told, &self.quiet);
+        hears_once_of_what_a_container_did(scene, &self.told);
+    }
+
+    /// After something was lost that the next supervisor or boot has to make again.
+    pub fn goes_on(&self, scene: &Scene, after: &str) {
+        heard(scene, &self.told.join(after), &format!("/told/{after}"));
+    }
+
+    /// From now on of the other folder too, in the same container.
+    pub fn is_told_of_both(&self, scene: &Scene) {
+        scene.machine(["share", "add", "dev", &format!("{}:events", self.shares()[1])]).ok();
+        heard(scene, &self.quiet.join("file"), "/quiet/file");
+        docker(scene, "dev", "docker rm -f listener").ok();
+    }
 }
 
 fn sees_what_comes_changes_and_goes(scene: &Scene, folder: &Path, quiet: &Path) {
@@ -93,7 +106,7 @@ fn sees_what_comes_changes_and_goes(scene: &Scene, folder: &Path, quiet: &Path) 
     told(scene, &format!("gone /told/{name}"));
     fs::remove_dir(folder.join("deep")).unwrap();
     told(scene, "gone /told/deep");
-    let listed = docker(scene, "dev", "docker exec watcher ls -A /told");
+    let listed = docker(scene, "dev", "docker exec listener ls -A /told");
     assert_eq!(listed.ok().text(), "first\n");
 
     // To tell of a file leaves it as it is.
@@ -105,19 +118,11 @@ fn sees_what_comes_changes_and_goes(scene: &Scene, folder: &Path, quiet: &Path) 
 }
 
 fn hears_once_of_what_a_container_did(scene: &Scene, folder: &Path) {
-    docker(scene, "dev", "docker exec watcher sh -c 'echo x >/told/own'").ok();
+    docker(scene, "dev", "docker exec listener sh -c 'echo x >/told/own'").ok();
     assert_eq!(fs::read_to_string(folder.join("own")).unwrap(), "x\n");
     // What came after it has been told: so would it have been.
     heard(scene, &folder.join("first"), "/told/first");
     let seen = seen(scene);
     let of_own = seen.lines().filter(|line| line.contains("/told/own")).count();
     assert_eq!(of_own, 2, "made and written, by the kernel there alone: {seen}");
-}
-
-fn goes_on_after_losses(scene: &Scene, folder: &Path) {
-    scene.supervisor("dev").kill();
-    scene.run("ls").ok();
-    heard(scene, &folder.join("after a kill"), "/told/after a kill");
-    slowly(scene, "restart dev").ok();
-    heard(scene, &folder.join("after a boot"), "/told/after a boot");
 }

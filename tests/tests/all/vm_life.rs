@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write as _;
 use std::time::Duration;
 
-use machine_tests::{Run, Scene, Terminal, busybox, listeners, process};
+use machine_tests::{Run, Scene, Terminal, busybox, listeners, process, until};
 
 /// How long a machine may take to boot where other work goes on and QEMU emulates.
 pub const BOOT: Duration = Duration::from_secs(240);
@@ -51,7 +51,11 @@ fn vm_a_machine_from_nothing_runs_builds_and_keeps_what_docker_users_expect() {
     is_a_guest_and_not_a_neighbour(&scene);
     refuses_another_host_key(&scene);
     renews_certificates_under_running_containers(&scene);
+    loses_nothing_with_its_supervisor(&scene);
     survives_stop_and_start(&scene, &url);
+    loses_nothing_with_qemu(&scene);
+    scene.run("rm -y dev").ok();
+    scene.nothing_is_left_of("dev");
 }
 
 fn looks(scene: &Scene, url: &str) {
@@ -185,6 +189,18 @@ fn renews_certificates_under_running_containers(scene: &Scene) {
     assert_eq!(started(), container, "the container went on");
 }
 
+/// `kill -9` of the supervisor: the machine does not notice, and the next command brings another one.
+fn loses_nothing_with_its_supervisor(scene: &Scene) {
+    let (qemu, supervisor) = (scene.qemu("dev"), scene.supervisor("dev"));
+    supervisor.kill();
+    until("the supervisor to end", Duration::from_secs(5), || process(supervisor.pid).is_none().then_some(()));
+    assert_eq!(scene.run("ls --format json").ok().json()[0]["state"], "Running");
+    assert_eq!(docker(scene, "dev", "docker ps --format '{{.Names}}'").ok().line(), "stays");
+    scene.run("ssh dev true").ok();
+    assert_eq!(scene.qemu("dev"), qemu);
+    assert_ne!(scene.supervisor("dev"), supervisor);
+}
+
 fn survives_stop_and_start(scene: &Scene, url: &str) {
     let address: std::net::SocketAddr = url.strip_prefix("tcp://").unwrap().parse().unwrap();
     let qemu = scene.qemu("dev");
@@ -204,4 +220,19 @@ fn survives_stop_and_start(scene: &Scene, url: &str) {
     // A file system that was not unmounted says so at its next mount.
     let unclean = "sudo dmesg | grep -iE 'ext4.*(recover|orphan)' || true";
     assert_eq!(scene.machine(["ssh", "dev", unclean]).ok().text(), "", "the last shutdown was clean");
+}
+
+/// `kill -9` of QEMU: as a power cut. What was written and synced is there afterwards.
+fn loses_nothing_with_qemu(scene: &Scene) {
+    docker(scene, "dev", "docker run --rm -v keep:/v box sh -c 'echo after > /v/second; sync'").ok();
+    let (qemu, supervisor) = (scene.qemu("dev"), scene.supervisor("dev"));
+    qemu.kill();
+    until("the supervisor to end", Duration::from_secs(10), || process(supervisor.pid).is_none().then_some(()));
+    let status = scene.run("status dev");
+    assert!(matches!(status.ok().line(), "Stopped" | "Error"), "{status}");
+    status.says("SIGKILL");
+    scene.run("url dev").exits(1).says("Host is not running");
+    slowly(scene, "start dev").ok();
+    let read = docker(scene, "dev", "docker run --rm -v keep:/v box cat /v/file /v/second");
+    assert_eq!(read.ok().text(), "kept\nafter\n");
 }

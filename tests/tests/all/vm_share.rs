@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use machine_tests::{Run, Scene, until};
 use serde_json::Value;
 
+use crate::vm_events::Heard;
 use crate::vm_life::{BOOT, docker, import_busybox, slowly};
 
 /// Runs a line of a container's shell with the shared folder as its working folder.
@@ -47,22 +49,45 @@ fn is_copied_where_that_is_too_slow(scene: &Scene) {
     sync().ok().says("nothing to copy");
 }
 
+/// The folders of a test: a project that a machine may change, and one that it may only read.
+pub struct Folders {
+    pub project: PathBuf,
+    pub docs: PathBuf,
+}
+
+impl Folders {
+    /// Makes them, and beside them a file that no machine may get.
+    pub fn new(scene: &Scene) -> Self {
+        let folders = Self { project: scene.path("a project"), docs: scene.path("docs") };
+        fs::create_dir(&folders.project).unwrap();
+        fs::create_dir(&folders.docs).unwrap();
+        fs::write(folders.project.join("hello"), "from here\n").unwrap();
+        fs::write(folders.docs.join("page"), "read me\n").unwrap();
+        fs::write(scene.path("secret"), "SECRET").unwrap();
+        folders
+    }
+
+    /// Creates `dev` with them, and with what `more` asks for.
+    pub fn create<'a>(&'a self, scene: &Scene, more: impl IntoIterator<Item = &'a str>) -> Run {
+        let docs = format!("{}:/docs:ro", self.docs.display());
+        let words = ["create", "--cpus", "2", "--memory", "1g", "--share", self.guest(), "--share", &docs];
+        scene.command(words).args(more).args(["dev"]).limit(BOOT).run()
+    }
+
+    /// Where the project is seen in the machine.
+    pub fn guest(&self) -> &str {
+        self.project.to_str().unwrap()
+    }
+}
+
 #[test]
 fn vm_containers_work_in_folders_of_this_computer() {
     let scene = Scene::real();
-    let project = scene.path("a project");
-    fs::create_dir(&project).unwrap();
-    fs::write(project.join("hello"), "from here\n").unwrap();
-    fs::write(scene.path("secret"), "SECRET").unwrap();
-    let read_only = scene.path("docs");
-    fs::create_dir(&read_only).unwrap();
-    fs::write(read_only.join("page"), "read me\n").unwrap();
-    let (folder, docs) = (project.to_str().unwrap(), format!("{}:/docs:ro", read_only.display()));
-    scene
-        .command(["create", "--cpus", "2", "--memory", "1g", "--share", folder, "--share", &docs, "dev"])
-        .limit(BOOT)
-        .run()
-        .ok();
+    let folders = Folders::new(&scene);
+    let heard = Heard::new(&scene);
+    let [told, quiet] = heard.shares();
+    folders.create(&scene, ["--share", &told, "--share", &quiet]).ok();
+    let (folder, project) = (folders.guest(), &folders.project);
     let quoted = format!("\"{folder}\"");
     import_busybox(&scene, "dev");
 
@@ -74,11 +99,13 @@ fn vm_containers_work_in_folders_of_this_computer() {
     assert_eq!((listed["folders"][0]["by"].as_str(), listed["folders"][0]["note"].as_str()), (Some("sftp"), None));
 
     is_copied_where_that_is_too_slow(&scene);
-    works_like_a_folder(&scene, &project, &quoted);
-    keeps_out_what_is_not_shared(&scene, &project, &quoted, &read_only);
-    pretends_owners_for_databases(&scene, &project, &quoted);
-    comes_back(&scene, &project, &quoted);
+    works_like_a_folder(&scene, project, &quoted);
+    keeps_out_what_is_not_shared(&scene, project, &quoted, &folders.docs);
+    pretends_owners_for_databases(&scene, project, &quoted);
+    heard.is_told(&scene);
+    comes_back(&scene, project, &quoted, &heard);
     changes_while_it_runs(&scene, &quoted);
+    heard.is_told_of_both(&scene);
 
     scene.run("rm -y dev").ok();
     scene.nothing_is_left_of("dev");
@@ -86,7 +113,7 @@ fn vm_containers_work_in_folders_of_this_computer() {
 }
 
 /// What a folder can do, whatever carries it.
-pub fn works_like_a_folder(scene: &Scene, project: &std::path::Path, quoted: &str) {
+pub fn works_like_a_folder(scene: &Scene, project: &Path, quoted: &str) {
     let script = "mkdir -p deep/er && echo one >deep/er/file && mv deep/er/file deep/moved && echo two >replaced && mv deep/moved replaced \
                   && ln -s ../secret link && ln replaced hard && printf '#!/bin/sh\necho ran\n' >run && chmod 755 run && ./run \
                   && echo ü >'grüße 日本' && touch -d '2020-01-02 03:04:05' replaced && chmod 600 hard && rm -r deep \
@@ -124,7 +151,7 @@ pub fn works_like_a_folder(scene: &Scene, project: &std::path::Path, quoted: &st
 }
 
 /// What no guest gets or changes, whatever carries the folders.
-pub fn keeps_out_what_is_not_shared(scene: &Scene, project: &std::path::Path, quoted: &str, docs: &std::path::Path) {
+pub fn keeps_out_what_is_not_shared(scene: &Scene, project: &Path, quoted: &str, docs: &Path) {
     // A link of this computer leads to what the container has there, not to what this computer has.
     symlink(scene.path("secret"), project.join("absolute")).unwrap();
     let run = inside(scene, quoted, "cat absolute link ../secret 2>&1; true");
@@ -161,7 +188,7 @@ pub fn keeps_out_what_is_not_shared(scene: &Scene, project: &std::path::Path, qu
     }
 }
 
-fn pretends_owners_for_databases(scene: &Scene, project: &std::path::Path, quoted: &str) {
+fn pretends_owners_for_databases(scene: &Scene, project: &Path, quoted: &str) {
     let run = inside(
         scene,
         quoted,
@@ -178,7 +205,7 @@ fn pretends_owners_for_databases(scene: &Scene, project: &std::path::Path, quote
     assert_eq!(own.uid(), fs::metadata(project).unwrap().uid(), "files belong to this computer's user");
 }
 
-fn comes_back(scene: &Scene, project: &std::path::Path, quoted: &str) {
+fn comes_back(scene: &Scene, project: &Path, quoted: &str, heard: &Heard) {
     let reads = |scene: &Scene| docker(scene, "dev", "docker exec watcher cat /src/again");
     // The same container goes on after the supervisor was killed: its mount is not another one.
     scene.supervisor("dev").kill();
@@ -186,6 +213,7 @@ fn comes_back(scene: &Scene, project: &std::path::Path, quoted: &str) {
     scene.run("ls").ok();
     until("the folder to come back", BOOT, || (reads(scene).stdout == b"1").then_some(()));
     mounted(scene);
+    heard.goes_on(scene, "after a kill");
 
     // So it does after the machine was suspended.
     slowly(scene, "suspend dev").ok();
@@ -205,6 +233,7 @@ fn comes_back(scene: &Scene, project: &std::path::Path, quoted: &str) {
     slowly(scene, "restart dev").ok();
     fs::write(project.join("again"), "3").unwrap();
     until("the folder to come back", BOOT, || (reads(scene).stdout == b"3").then_some(()));
+    heard.goes_on(scene, "after a boot");
     docker(scene, "dev", "docker rm -f watcher").ok();
 }
 
@@ -219,5 +248,5 @@ fn changes_while_it_runs(scene: &Scene, quoted: &str) {
     assert_eq!(inside(scene, "/more", "ls -A").ok().text(), "", "only the empty place is left");
     scene.machine(["share", "rm", "dev", "/more"]).fails_clearly().says("sees no folder /more");
     assert_eq!(inside(scene, quoted, "cat hello").ok().text(), "from here\n");
-    assert_eq!(scene.record("dev")["spec"]["shares"].as_array().unwrap().len(), 2);
+    assert_eq!(scene.record("dev")["spec"]["shares"].as_array().unwrap().len(), 4);
 }

@@ -9,10 +9,10 @@ use machine_tests::{Scene, until};
 use serde_json::Value;
 
 use crate::vm_life::{BOOT, docker, import_busybox, slowly};
-use crate::vm_share::{inside, keeps_out_what_is_not_shared, mounted, shares, works_like_a_folder};
+use crate::vm_share::{Folders, inside, keeps_out_what_is_not_shared, mounted, shares, works_like_a_folder};
 
 /// What carries the folder at `guest`, and what is told of that.
-fn carried(scene: &Scene, guest: &str) -> (String, String) {
+pub fn carried(scene: &Scene, guest: &str) -> (String, String) {
     let listed = shares(scene);
     let row = listed["folders"].as_array().unwrap().iter().find(|row| row["guest"] == guest).unwrap().clone();
     let text = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
@@ -30,16 +30,9 @@ fn sftp_until_the_next_start() -> (String, String) {
 #[test]
 fn vm_folders_by_9p_are_like_those_by_sftp_and_only_come_with_a_start() {
     let scene = Scene::real();
-    let project = scene.path("a project, 9p");
-    fs::create_dir(&project).unwrap();
-    fs::write(project.join("hello"), "from here\n").unwrap();
-    fs::write(scene.path("secret"), "SECRET").unwrap();
-    let read_only = scene.path("docs");
-    fs::create_dir(&read_only).unwrap();
-    fs::write(read_only.join("page"), "read me\n").unwrap();
-    let (folder, docs) = (project.to_str().unwrap(), format!("{}:/docs:ro", read_only.display()));
-    let words = ["create", "--cpus", "2", "--memory", "1g", "--share-type", "9p", "--share", folder, "--share", &docs];
-    let created = scene.command(words).args(["dev"]).limit(BOOT).run();
+    let folders = Folders::new(&scene);
+    let (folder, project) = (folders.guest(), &folders.project);
+    let created = folders.create(&scene, ["--share-type", "9p"]);
     created.ok().says("cannot be suspended");
     assert_eq!(scene.record("dev")["spec"]["share_type"], "9p");
     let events = fs::read_to_string(scene.folder("dev").join("events.jsonl")).unwrap();
@@ -52,13 +45,13 @@ fn vm_folders_by_9p_are_like_those_by_sftp_and_only_come_with_a_start() {
 
     assert_eq!(inside(&scene, &quoted, "cat hello").ok().text(), "from here\n");
     assert_eq!((carried(&scene, folder), carried(&scene, "/docs")), (nine_p(), nine_p()));
-    works_like_a_folder(&scene, &project, &quoted);
-    keeps_out_what_is_not_shared(&scene, &project, &quoted, &read_only);
-    leads_nowhere_outside(&scene, &project, &quoted);
-    shows_changes_at_once(&scene, &project);
-    keeps_owners_as_they_are(&scene, &project, &quoted);
+    works_like_a_folder(&scene, project, &quoted);
+    keeps_out_what_is_not_shared(&scene, project, &quoted, &folders.docs);
+    leads_nowhere_outside(&scene, project, &quoted);
+    shows_changes_at_once(&scene, project);
+    keeps_owners_as_they_are(&scene, project, &quoted);
     is_not_suspended(&scene);
-    comes_with_a_start(&scene, &project, &quoted);
+    comes_with_a_start(&scene, project, &quoted);
     does_without_the_module(&scene, &quoted);
 
     scene.run("rm -y dev").ok();

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use machine_tests::{Mount, Run, Scene, find_program, process, until};
+use machine_tests::{Mount, Run, Scene, find_program, listeners, process, until};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ fn contains(haystack: &[u8], needle: &str) -> bool {
 
 #[test]
 fn vm_machines_that_begin_from_one_state_are_different_machines() {
-    let scene = Scene::real();
+    let scene = Scene::real_apart();
     scene.run("image prune").ok();
     assert!(states(&scene).is_empty());
     create(&scene, "one").says("Docker is up and running!");
@@ -103,7 +103,16 @@ fn vm_machines_that_begin_from_one_state_are_different_machines() {
     slowly(&scene, "restart two").ok();
     assert_eq!(docker(&scene, "two", "docker images -q box | wc -l").ok().line(), "1", "it boots from its own disks");
 
-    for name in names {
+    // One of them is removed with all that it had here; the others go on.
+    let (qemu, supervisor) = (scene.qemu("one"), scene.supervisor("one"));
+    let ports = qemu.listens_on();
+    assert_eq!(ports.len(), 2);
+    scene.run("rm -y one").ok();
+    scene.nothing_is_left_of("one");
+    assert_eq!((process(qemu.pid), process(supervisor.pid)), (None, None));
+    assert!(listeners().is_disjoint(&ports), "ports of the removed machine are open");
+    assert_eq!(docker(&scene, "three", "docker run --rm box echo there").ok().line(), "there");
+    for name in ["two", "three"] {
         scene.machine(["rm", "-y", name]).ok();
         scene.nothing_is_left_of(name);
     }
@@ -111,7 +120,7 @@ fn vm_machines_that_begin_from_one_state_are_different_machines() {
 
 #[test]
 fn vm_a_warm_state_that_cannot_be_used_ends_in_a_boot_and_is_gone() {
-    let mut scene = Scene::real();
+    let mut scene = Scene::real_apart();
     // The supervisor dies while it saves: nothing of it is taken for a state, and the same creation comes to its end.
     scene.run("image prune").ok();
     let cache = scene.images().join(".warm");

@@ -119,7 +119,44 @@ fn vm_a_real_machine_is_made_by_clicking_and_a_container_on_it_is_seen_read_and_
     window.picture("vm-containers");
     window.click("Log of talker");
     window.shows("said by a container");
+    // What it uses, what runs in it, and a shell in it: over one more connection each.
+    window.click("Figures");
+    window.shows("since it started");
+    window.picture("vm-figures");
+    window.click("Processes");
+    window.shows("while echo said by a container");
+    window.click("Details");
+    window.shows("NetworkSettings");
+    window.click("Terminal");
+    window.type_into("Terminal in talker", "echo $((6*7)) by hand");
+    window.shows("42 by hand");
+    window.picture("vm-terminal");
     window.click("All containers");
+    window.click("Images");
+    window.shows("box:latest");
+    window.click("Networks");
+    window.shows("172.17.0.");
+    window.click("New network…");
+    window.fill("Name", "frontier");
+    window.click("Create network");
+    window.shows("172.18.0.0/16");
+    window.click("Volumes");
+    window.shows("No volumes yet");
+    window.click("Images");
+    window.click("Run box:latest");
+    window.fill("Name", "second");
+    window.shows("docker --context dev run -d --name second box:latest");
+    window.click("Run");
+    window.shows("second, talker");
+    window.click("Remove unused…");
+    window.shows("There are none.");
+    window.click("Cancel");
+    window.click("Containers");
+    window.shows("2 containers");
+    window.click("More for second");
+    window.click("Remove…");
+    window.click("Remove container");
+    window.shows("1 container");
     window.click("Stop talker");
     window.shows("Exited");
     window.click("More for talker");
@@ -179,6 +216,11 @@ fn the_page_reaches_our_own_commands_alone_and_no_other_host_path_or_code() {
         "return await window.__TAURI_INTERNALS__.invoke('change_container', {action: {machine: 'dev', verb: 'start', id: '../images/x'}})",
     );
     assert!(refused.contains("no identifier of a container"), "{refused:?}");
+    let refused = thrown(
+        "return await window.__TAURI_INTERNALS__.invoke('change_engine', {action: {machine: 'dev', verb: 'run', new: {image: 'a', \
+         name: null, ports: [], volumes: [{volume: '/etc', target: '/x'}], environment: [], restart: 'no'}}})",
+    );
+    assert!(refused.contains("is no name"), "{refused:?}");
     // The network, and code that did not come with the page.
     let here = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     here.set_nonblocking(true).unwrap();

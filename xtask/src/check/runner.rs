@@ -147,6 +147,8 @@ fn share_target_folder(context: &mut Context) -> Result<()> {
         places::remove_folder(&folder)?;
     }
     context.environment.push(("CARGO_TARGET_DIR".into(), folder.into()));
+    // What it would keep for the next build of the same clone is larger than all else there, and that build never comes.
+    context.environment.push(("CARGO_INCREMENTAL".into(), "0".into()));
     Ok(())
 }
 

@@ -153,6 +153,7 @@ fn fast_end_to_end(context: &mut Context, output: &mut Output) -> Result<Outcome
     };
     build_tests(context, output)?;
     let test = test.env("MACHINE_TEST_MOTO", setup::moto(output)?);
+    let test = test.env("MACHINE_TEST_NU", setup::nushell(output)?);
     test.args(["--", "--skip", WITH_MACHINES]).limit_minutes(15).run(output).map(|()| Outcome::Done)
 }
 
@@ -171,12 +172,19 @@ fn with_machines(context: &mut Context, output: &mut Output) -> Result<Outcome> 
         None => image::build(&image::Options::default(), output)?,
     };
     let bare = image::bare(output)?;
+    // Debian 12 has none; what it needs of the program in `PATH` is the same as where a distribution brings it.
+    let virtiofsd = setup::crate_program("virtiofsd", "1.14.0", &[], output)?;
+    let mut path: Vec<_> = virtiofsd.parent().map(PathBuf::from).into_iter().collect();
+    let before = context.environment.iter().find(|(name, _)| name == "PATH").map(|(_, path)| path.clone());
+    path.extend(before.or_else(|| std::env::var_os("PATH")).iter().flat_map(std::env::split_paths));
+    let path = std::env::join_paths(path).map_err(|error| format!("PATH: {error}"))?;
     build_tests(context, output)?;
-    // One after the other: a machine under software emulation keeps two cores busy.
+    // Two at once: a machine under software emulation boots on little more than one core, and tests wait in between.
     let test = test
-        .args([WITH_MACHINES, "--", "--test-threads=1"])
+        .args([WITH_MACHINES, "--", "--test-threads=2"])
         .env("MACHINE_TEST_IMAGE", folder)
-        .env("MACHINE_TEST_BARE", bare);
+        .env("MACHINE_TEST_BARE", bare)
+        .env("PATH", path);
     test.limit_minutes(60).run(output).map(|()| Outcome::Done)
 }
 

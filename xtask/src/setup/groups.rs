@@ -19,7 +19,7 @@ pub enum Group {
     Image,
     /// To talk to Docker Engine in a machine
     Docker,
-    /// To test `machine env` in the shells it speaks to
+    /// To test `machine env` in the shells it speaks to, and the manual pages
     Shells,
     /// For what comes from PyPI: moto, which plays EC2, and the C compiler for macOS
     Python,
@@ -91,10 +91,10 @@ impl Group {
     pub fn why(self) -> &'static str {
         match self {
             Self::Build => "to compile; libssl-dev brings the OpenSSL that is linked into the program",
-            Self::Vm => "to run machines: QEMU 8 or newer",
+            Self::Vm => "to run machines: QEMU 8 or newer; two libraries for virtiofsd, which tests build",
             Self::Image => "to build the machine image from Debian's packages",
             Self::Docker => "a Docker command line, to talk to the engines in machines (no daemon)",
-            Self::Shells => "to try `machine env` in every shell it speaks to",
+            Self::Shells => "to try `machine env` in every shell it speaks to, and to read the manual pages",
             Self::Python => "for what comes from PyPI: moto, which plays EC2, and the C compiler for macOS",
             Self::Cross => "to check for Windows and macOS: Debian's current Rust, MinGW, Wine",
             Self::Desktop => "to compile the desktop app and to drive its window in tests",
@@ -122,6 +122,9 @@ impl Group {
                     &[
                         Package { name: QEMU_PACKAGE, proof: Proof::Qemu },
                         Package { name: "qemu-utils", proof: Proof::Qemu },
+                        // To build virtiofsd.
+                        package("libcap-ng-dev"),
+                        package("libseccomp-dev"),
                     ]
                 }
             }
@@ -156,7 +159,21 @@ impl Group {
                     ]
                 }
             }
-            Self::Shells => const { &[program("fish", "fish"), program("tcsh", "tcsh"), program("zsh", "zsh")] },
+            // Nushell comes from npm; mandoc and man read the manual pages.
+            Self::Shells => {
+                const {
+                    &[
+                        program("emacs-nox", "emacs"),
+                        program("fish", "fish"),
+                        program("mandoc", "mandoc"),
+                        program("man-db", "man"),
+                        program("nodejs", "node"),
+                        program("npm", "npm"),
+                        program("tcsh", "tcsh"),
+                        program("zsh", "zsh"),
+                    ]
+                }
+            }
             Self::Python => const { &[Package { name: "python3-venv", proof: Proof::PythonVenv }] },
             Self::Cross => {
                 const {
@@ -180,8 +197,6 @@ impl Group {
                     &[
                         program("chromium", "chromium"),
                         package("libwebkit2gtk-4.1-dev"),
-                        program("nodejs", "node"),
-                        program("npm", "npm"),
                         program("webkit2gtk-driver", "WebKitWebDriver"),
                         program("xvfb", "Xvfb"),
                     ]

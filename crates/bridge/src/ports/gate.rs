@@ -33,6 +33,8 @@ const FULL: Duration = Duration::from_secs(3);
 /// (Python's http.server: `socketserver.TCPServer.request_queue_size`; Linux: `sk_acceptq_is_full`). A browser makes six.
 /// Busybox' httpd (9) lost 10 of 500 when these were 32.
 const NEW: usize = 6;
+/// How long one waits for the others to be answered before it takes the way for crowds, which is a slower one: no person notices.
+const SOON: Duration = Duration::from_millis(50);
 /// How long a connection is new that is not answered.
 const UNANSWERED: Duration = Duration::from_secs(10);
 
@@ -90,13 +92,16 @@ impl Gate {
     /// # Errors
     /// Nobody listens any more, or whoever does has not taken anything for two minutes.
     pub(crate) async fn pass(&self) -> Result<(TcpStream, New)> {
-        let place = match (Arc::clone(&self.new).try_acquire_owned(), self.beside.get()) {
-            (Ok(place), _) => Some(place),
-            (Err(_), Some(beside)) => return Ok((beside.connect().await?, New { _place: None })),
-            // It is never closed.
-            (Err(_), None) => Arc::clone(&self.new).acquire_owned().await.ok(),
+        let place = Arc::clone(&self.new).acquire_owned();
+        let place = match self.beside.get() {
+            Some(beside) => match timeout(SOON, place).await {
+                Ok(place) => place,
+                Err(_) => return Ok((beside.connect().await?, New { _place: None })),
+            },
+            None => place.await,
         };
-        Ok((self.connect().await?, New { _place: place }))
+        // The semaphore is never closed.
+        Ok((self.connect().await?, New { _place: place.ok() }))
     }
 
     async fn connect(&self) -> Result<TcpStream> {

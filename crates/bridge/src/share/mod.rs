@@ -4,6 +4,7 @@ mod connection;
 mod early;
 mod events;
 mod mounts;
+mod opening;
 mod row;
 mod sftp;
 mod shares;

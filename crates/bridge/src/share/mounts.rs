@@ -1,9 +1,9 @@
 //! What the guest is told about its mounts: scripts of few processes, each of which costs 20 ms and more without hardware
 //! acceleration.
 //!
-//! 9p mounts a device of the virtual machine. `sshfs` connects to a port of the guest's own loopback, behind which this side listens, and connects again when that was
-//! lost (`-o reconnect`). So a mount outlives the connection, and with it the folders that running containers have of it:
-//! what is mounted anew they would not see.
+//! 9p and virtiofs mount a device of the virtual machine. `sshfs` connects to a port of the guest's own loopback, behind which this side
+//! listens, and connects again when that was lost (`-o reconnect`). So a mount outlives the connection, and with it the
+//! folders that running containers have of it: what is mounted anew they would not see.
 
 use jiff::Timestamp;
 use machine_core::{Carrier, SharedFolder};
@@ -15,7 +15,7 @@ use super::ways;
 /// The port of the guest's loopback that its `sshfs` connect to: always the same, so that they find the next supervisor.
 pub(super) const PORT: u16 = 2374;
 
-/// What our mounts are known by in the guest's list: by SFTP, and by 9p ([`SharedFolder::tag`]).
+/// What our mounts are known by in the guest's list: by SFTP, and by a device ([`SharedFolder::tag`]).
 const SOURCE: &str = "127.0.0.1:/+";
 const TAG: &str = "machine-";
 
@@ -79,7 +79,7 @@ if [ -n "$old" ] && [ "$old" != "$1" ] && read -r name <"/proc/$old/comm"; then
 fi 2>/dev/null
 echo "$1" >"$note"
 while read -r source place kind options rest; do
-    case "$kind $source" in "fuse.sshfs {SOURCE}"* | "9p {TAG}"*) echo "$place" ;; esac
+    case "$kind $source" in "fuse.sshfs {SOURCE}"* | "9p {TAG}"* | "virtiofs {TAG}"*) echo "$place" ;; esac
 done </proc/mounts
 "#
     )
@@ -94,10 +94,6 @@ pub(super) fn mounted(output: &str) -> Vec<String> {
 /// running container keeps the mount that it has. One that is dead, or was made for something else, is taken away first.
 /// [`Mounted::read`] reads what it says.
 pub(super) fn mount(share: &SharedFolder, carrier: Carrier) -> String {
-    let (why_not, by_nine_p) = match carrier {
-        Carrier::NineP => (ways::why_not_nine_p(share), ways::by_nine_p(share)),
-        Carrier::Sftp => Default::default(),
-    };
     format!(
         r#"place={place}
 found=
@@ -107,6 +103,7 @@ done </proc/mounts
 case $found in
     {sftp}) by=sftp ;;
     {nine_p}) by=9p ;;
+    {virtiofs}) by=virtiofs ;;
     *) by= ;;
 esac
 note=
@@ -115,13 +112,16 @@ note=
     echo "by $by $note"
     exit 0
 fi
-case $found in "fuse.sshfs "* | "9p {TAG}"*) umount -l "$place" ;; esac
+case $found in "fuse.sshfs "* | "9p {TAG}"* | "virtiofs {TAG}"*) umount -l "$place" ;; esac
 mkdir -p "$place" || exit 4
-{by_nine_p}{by_sftp}"#,
+{by_device}{by_sftp}"#,
         place = quote(&share.guest),
         shown = quote(&mangled(&share.guest)),
         sftp = quote(&ways::found(share, Carrier::Sftp)),
         nine_p = quote(&ways::found(share, Carrier::NineP)),
+        virtiofs = quote(&ways::found(share, Carrier::Virtiofs)),
+        why_not = ways::why_no_device(share, carrier),
+        by_device = ways::by_device(share, carrier),
         by_sftp = ways::by_sftp(share),
     )
 }
@@ -142,6 +142,7 @@ impl Mounted {
         let (by, note) = said("by ").map(|by| by.split_once(' ').unwrap_or((by, "")))?;
         let by = match by {
             "9p" => Carrier::NineP,
+            "virtiofs" => Carrier::Virtiofs,
             _ => Carrier::Sftp,
         };
         let note = Some(note.trim()).filter(|note| !note.is_empty()).map(str::to_owned);
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn words_of_the_user_stay_words_in_the_scripts() {
-        for carrier in [Carrier::Sftp, Carrier::NineP] {
+        for carrier in [Carrier::Sftp, Carrier::NineP, Carrier::Virtiofs] {
             let script = mount(&share("/it's; $(reboot)"), carrier);
             assert!(script.contains(r"place='/it'\''s; $(reboot)'"), "{script}");
             assert!(script.contains("-o rw,") && !script.contains("-o ro"), "{script}");

@@ -14,8 +14,9 @@ use super::connection::Connection;
 use super::early::{Restarting, restart_early};
 use super::events::Way;
 use super::mounts::{self, Mounted};
+use super::opening::Opening;
 use super::row::{Carried, ShareRow, ShareState};
-use super::sftp::{Access, Exports, Folder};
+use super::sftp::{Exports, Folder};
 
 /// How long after a loss it is tried again, at first and at last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -98,6 +99,7 @@ pub(crate) struct Shares {
     exports: Arc<Exports>,
     /// The folders that are open, by the names under which they are asked for.
     open: BTreeMap<String, (SharedFolder, Arc<Folder>)>,
+    opening: Opening,
     /// What carries those that are mounted, by their places.
     carried: BTreeMap<String, Carried>,
     /// Not all is mounted yet since this process, or the guest, began.
@@ -123,6 +125,7 @@ impl Shares {
             rows,
             exports: Arc::default(),
             open: BTreeMap::new(),
+            opening: Opening::default(),
             carried: BTreeMap::new(),
             at_start: true,
             late: BTreeMap::new(),
@@ -140,7 +143,9 @@ impl Shares {
     pub(crate) async fn run(mut self) {
         let mut pause = FIRST_PAUSE;
         let mut said = String::new();
-        let mut idle = self.wanted.borrow_and_update().is_empty();
+        // Whoever has just been told to share nothing may have to unmount what a supervisor before left.
+        let told = self.wanted.has_changed().unwrap_or_default();
+        let mut idle = self.wanted.borrow_and_update().is_empty() && !told;
         loop {
             if idle {
                 // A machine that shares nothing costs nothing: there is no connection.
@@ -189,7 +194,7 @@ impl Shares {
         loop {
             let wanted = self.wanted.borrow_and_update().clone();
             let mut states = BTreeMap::new();
-            self.open_folders(&wanted, &mut states);
+            self.open_folders(&wanted, &mut states).await;
             for place in std::mem::take(&mut mounted) {
                 if wanted.iter().any(|share| share.guest == place) {
                     mounted.push(place);
@@ -254,7 +259,7 @@ impl Shares {
     }
 
     /// Opens folders that are wanted, closes others; what cannot be opened is told.
-    fn open_folders(&mut self, wanted: &[SharedFolder], states: &mut BTreeMap<String, ShareState>) {
+    async fn open_folders(&mut self, wanted: &[SharedFolder], states: &mut BTreeMap<String, ShareState>) {
         let exports = &self.exports;
         self.open.retain(|name, (share, _)| {
             let stays = wanted.contains(share);
@@ -268,8 +273,7 @@ impl Shares {
             if self.open.contains_key(&name) {
                 continue;
             }
-            let access = if share.read_only { Access::Read } else { Access::ReadWrite };
-            match Folder::open(&share.folder, access) {
+            match self.opening.open(share).await {
                 Ok(folder) => {
                     let folder = Arc::new(folder.with_events(share.events));
                     exports.add(name.clone(), Arc::clone(&folder));

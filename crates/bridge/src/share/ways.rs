@@ -1,4 +1,4 @@
-//! The two ways into the guest: how each mounts a folder there, and what is known of it in the guest's list of mounts.
+//! The ways into the guest: how each mounts a folder there, and what is known of it in the guest's list of mounts.
 
 use machine_core::{Carrier, SharedFolder};
 use machine_ssh::quote;
@@ -14,7 +14,7 @@ pub(super) fn sftp_source(share: &SharedFolder) -> String {
 pub(super) fn found(share: &SharedFolder, carrier: Carrier) -> String {
     match carrier {
         Carrier::Sftp => format!("fuse.sshfs {} {}", mangled(&sftp_source(share)), access(share)),
-        Carrier::NineP => format!("9p {} {}", share.tag(), access(share)),
+        Carrier::NineP | Carrier::Virtiofs => format!("{carrier} {} {}", share.tag(), access(share)),
     }
 }
 
@@ -34,11 +34,31 @@ mounted() {{ timeout 60 sshfs -o {options}"$1" {source} "$place"; }}
     )
 }
 
-/// Says in `$note` why 9p cannot carry the share now, where it cannot: the machine has the device of a folder that was there when it
+/// Says in `$note` why a device cannot carry the share now, where it cannot: the machine has that of a folder that was there when it
 /// was started.
-///
+pub(super) fn why_no_device(share: &SharedFolder, carrier: Carrier) -> String {
+    match carrier {
+        Carrier::Sftp => String::new(),
+        Carrier::NineP => why_not_nine_p(share),
+        Carrier::Virtiofs => why_not_virtiofs(share),
+    }
+}
+
+/// Kernels before 6.9 do not tell the tags that are there (`/sys/fs/virtiofs`, Documentation/ABI/testing/sysfs-fs-virtiofs): mounting does.
+fn why_not_virtiofs(share: &SharedFolder) -> String {
+    format!(
+        r#"modprobe -aq virtiofs 2>/dev/null
+grep -qw virtiofs /proc/filesystems || note="the machine's kernel ($(uname -r)) has no virtiofs"
+if [ -z "$note" ] && [ -d /sys/fs/virtiofs ]; then
+    grep -qxF {tag} /sys/fs/virtiofs/*/tag 2>/dev/null || note="virtiofs from the machine's next start"
+fi
+"#,
+        tag = share.tag()
+    )
+}
+
 /// Linux 6.9 to 6.11 is passed over: files there are taken for others (a regression of 6.9-rc1, reverted in 6.12-rc5, be2ca38).
-pub(super) fn why_not_nine_p(share: &SharedFolder) -> String {
+fn why_not_nine_p(share: &SharedFolder) -> String {
     format!(
         r#"modprobe -aq 9p 9pnet_virtio 2>/dev/null
 kernel=$(uname -r)
@@ -56,20 +76,25 @@ esac
     )
 }
 
-/// Mounts by 9p at `$place`, says so and ends, unless `$note` says why not; it does when this fails.
-pub(super) fn by_nine_p(share: &SharedFolder) -> String {
+/// Mounts a device at `$place`, says so and ends, unless `$note` says why not; it does when this fails.
+pub(super) fn by_device(share: &SharedFolder, carrier: Carrier) -> String {
+    let options = match carrier {
+        Carrier::Sftp => return String::new(),
+        Carrier::NineP => nine_p_options(share),
+        // Its caches believe the folder for a second, and a file until it is opened again (virtiofsd's `--cache auto`).
+        Carrier::Virtiofs => format!("{},nosuid,nodev", access(share)),
+    };
     format!(
         r#"if [ -z "$note" ]; then
-    if error=$(timeout 60 mount -t 9p -o {options} {tag} "$place" 2>&1); then
-        echo "by 9p"
+    if error=$(timeout 60 mount -t {carrier} -o {options} {tag} "$place" 2>&1); then
+        echo "by {carrier}"
         date '+at %s.%N'
         exit 0
     fi
-    note="9p: $(printf '%s' "$error" | tr '\n' ' ')"
+    note="{carrier}: $(printf '%s' "$error" | tr '\n' ' ')"
 fi
 "#,
         tag = share.tag(),
-        options = nine_p_options(share),
     )
 }
 
@@ -102,11 +127,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_only_is_mounted_so_by_either() {
+    fn what_is_read_only_is_mounted_so_by_any() {
         let share = SharedFolder { folder: "/x".into(), guest: "/src".into(), read_only: true, events: false };
-        for script in [by_sftp(&share), by_nine_p(&share)] {
+        for script in [by_sftp(&share), by_device(&share, Carrier::NineP), by_device(&share, Carrier::Virtiofs)] {
             assert!(script.contains("-o ro,") && !script.contains("-o rw,"), "{script}");
         }
-        assert!(found(&share, Carrier::Sftp).ends_with(" ro") && found(&share, Carrier::NineP).ends_with(" ro"));
+        for carrier in [Carrier::Sftp, Carrier::NineP, Carrier::Virtiofs] {
+            assert!(found(&share, carrier).ends_with(" ro"));
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What is checked and filled in before anything is made.
 
-use machine_core::{Carrier, Code, Error, MachineSpec, Reporter, Result};
+use machine_core::{Code, Error, MachineSpec, Reporter, Result};
 use machine_images::Image;
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::options::QemuOptions;
 use crate::facts::HostFacts;
 use crate::free_space::free_space;
 use crate::machine_files::{MachineFiles, check_socket_length};
-use crate::plan::{PlanInput, check_nine_p, plan};
+use crate::plan::{PlanInput, check_carrier, plan};
 use crate::verdict::Verdicts;
 
 /// The disk of containers, images and volumes, where nothing else is asked for, MiB. It takes space only as it fills.
@@ -47,9 +47,9 @@ pub(crate) fn check(
     let options = QemuOptions::of(spec)?;
     check_socket_length(runtime)?;
     check_disk(spec.disk_mib)?;
-    let nine_p = spec.share_type.carrier() == Carrier::NineP;
-    if nine_p {
-        check_nine_p(facts)?;
+    let carrier = spec.share_type.carrier();
+    if carrier.is_device() {
+        check_carrier(facts, carrier)?;
     }
     // The names are those of a machine yet to be made; their lengths are right.
     let token = uuid::Uuid::nil().to_string();
@@ -65,12 +65,13 @@ pub(crate) fn check(
         accelerator: options.accelerator()?,
         verdicts,
         extra_arguments: &options.arguments,
-        folders: if nine_p { &spec.shares } else { &[] },
+        folders: if carrier.is_device() { &spec.shares } else { &[] },
+        carrier,
     })?;
     if !planned.folders.is_empty() {
-        reporter.info(
-            "9p carries its folders: it boots instead of beginning from a warm state, and cannot be suspended (SFTP allows both)",
-        );
+        reporter.info(format!(
+            "{carrier} carries its folders: it boots instead of beginning from a warm state, and cannot be suspended (SFTP allows both)"
+        ));
     }
     for warning in planned.warnings {
         reporter.warn(warning);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use machine_core::{
-    Capabilities, Carrier, Code, Driver, Endpoints, Error, MachineName, MachineRef, MachineSpec, MachineState,
-    Observation, Reporter, Result, ResultExt, SshTarget, Usage, Work,
+    Capabilities, Code, Driver, Endpoints, Error, MachineName, MachineRef, MachineSpec, MachineState, Observation,
+    Reporter, Result, ResultExt, SshTarget, Usage, Work,
 };
 use machine_images::Arch;
 use serde_json::Value;
@@ -115,7 +115,8 @@ impl QemuDriver {
             memory_mib: spec.memory_mib,
             accelerator: options.accelerator()?,
             extra_arguments: options.arguments,
-            folders: if spec.share_type.carrier() == Carrier::NineP { spec.shares.clone() } else { Vec::new() },
+            folders: if spec.share_type.carrier().is_device() { spec.shares.clone() } else { Vec::new() },
+            carrier: spec.share_type.carrier(),
             ports: state.ports,
             search: self.config.search.clone(),
             verdicts: self.config.verdicts.clone(),

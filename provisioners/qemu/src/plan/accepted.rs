@@ -112,6 +112,7 @@ fn start(
         verdicts: &Verdicts::default(),
         extra_arguments: &[],
         folders,
+        carrier: machine_core::Carrier::NineP,
     })
     .unwrap();
     let log = folder.join("stderr.log");

@@ -1,6 +1,6 @@
 //! QEMU's command line.
 
-use machine_core::{Error, Result, SharedFolder};
+use machine_core::{Carrier, Error, Result, SharedFolder};
 use machine_images::{Arch, Boot};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -36,7 +36,9 @@ pub fn arguments(
         line.add("-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny");
     }
 
-    line.add("-machine", machine(input));
+    let by_virtiofs = input.carrier == Carrier::Virtiofs && !shared.is_empty();
+    // Whoever serves folders by virtiofs reads and writes the guest's memory itself.
+    line.add("-machine", if by_virtiofs { format!("{},memory-backend=ram", machine(input)) } else { machine(input) });
     if guest == Arch::Amd64 {
         // A guest that suspends itself could not be woken: nobody has a keyboard on it.
         line.add("-global", "ICH9-LPC.disable_s3=1");
@@ -46,6 +48,9 @@ pub fn arguments(
     line.add("-cpu", cpu_model);
     line.add("-smp", format!("{0},sockets=1,cores={0},threads=1", input.cpus));
     line.add("-m", format!("{memory_mib}M"));
+    if by_virtiofs {
+        line.add("-object", format!("memory-backend-memfd,id=ram,size={memory_mib}M,share=on"));
+    }
     // The guest's hardware clock follows this computer's through sleep; chrony inside corrects the rest.
     line.add("-rtc", "base=utc,clock=host");
     line.add("-display", "none");
@@ -105,7 +110,7 @@ pub fn arguments(
     line.add("-device", "virtio-serial-pci,max_ports=2");
     line.add("-device", "virtconsole,chardev=channel");
 
-    folders::add(&mut line, shared)?;
+    folders::add(&mut line, input, shared)?;
 
     line.add("-chardev", format!("file,id=serial,path={},append=on", escaped(text(&paths.serial_log)?)));
     line.add("-serial", "chardev:serial");

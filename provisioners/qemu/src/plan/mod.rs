@@ -11,6 +11,7 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use folders::check_nine_p;
+pub(crate) use folders::{MOST_FOLDERS, check_carrier, folder_socket};
 pub(crate) use limits::LEAST_MEMORY_MIB;
+pub(crate) use request::FolderDaemon;
 pub use request::{AcceleratorChoice, MachinePaths, Plan, PlanInput, plan};

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use machine_core::{Result, SharedFolder};
+use machine_core::{Carrier, Result, SharedFolder};
 use machine_images::{Arch, Image};
 
 use super::arguments::arguments;
@@ -38,6 +38,8 @@ pub struct MachinePaths {
     pub qmp_socket: PathBuf,
     /// The socket of the channel to the guest service, in the same folder.
     pub channel_socket: PathBuf,
+    /// What the sockets of folders by virtiofs begin with; a number follows.
+    pub folder_socket: PathBuf,
     /// The UEFI variables, a qcow2 file (a raw one prevents snapshots); none: the firmware starts afresh each time.
     pub vars: Option<PathBuf>,
 }
@@ -65,8 +67,10 @@ pub struct PlanInput<'a> {
     pub verdicts: &'a Verdicts,
     /// The user's own arguments, appended as they are.
     pub extra_arguments: &'a [String],
-    /// Folders of this computer that 9p is to carry; each can be opened.
+    /// Folders of this computer that devices are to carry; each can be opened.
     pub folders: &'a [SharedFolder],
+    /// Devices of which kind.
+    pub carrier: Carrier,
 }
 
 /// How a machine will be run.
@@ -82,10 +86,25 @@ pub struct Plan {
     pub cpu_model: String,
     /// What to plan with when this one turns out not to work ([`crate::verdict::watch`]); none: nothing is left.
     pub fallback: Option<Accelerator>,
-    /// The folders of this computer that 9p carries.
+    /// The folders of this computer that devices carry.
     pub folders: Vec<PathBuf>,
+    /// What has to run before QEMU does.
+    pub daemons: Vec<FolderDaemon>,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// A process that serves one folder by virtiofs, for one run of QEMU: it ends when QEMU does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderDaemon {
+    /// virtiofsd's file.
+    pub program: PathBuf,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Whether nothing in it can be changed.
+    pub read_only: bool,
+    /// Where QEMU finds it.
+    pub socket: PathBuf,
 }
 
 /// Plans the run of one machine.
@@ -123,7 +142,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan> {
             warnings.push(format!("QEMU {}: {}; {advice}", qemu.version, known.what));
         }
     }
-    let (shared, warning) = folders::carried(input.facts, input.folders);
+    let (shared, warning) = folders::carried(input.facts, input.carrier, input.folders);
     warnings.extend(warning);
     let arguments = arguments(input, qemu, chosen.accelerator, &cpu_model, memory_mib, shared)?;
     Ok(Plan {
@@ -133,6 +152,7 @@ pub fn plan(input: &PlanInput<'_>) -> Result<Plan> {
         cpu_model,
         fallback: chosen.fallback,
         folders: shared.iter().map(|share| share.folder.clone()).collect(),
+        daemons: folders::daemons(input, shared),
         warnings,
     })
 }

@@ -1,10 +1,10 @@
 use std::path::PathBuf;
 
-use machine_core::{Code, SharedFolder};
+use machine_core::{Carrier, Code, SharedFolder};
 use machine_images::{Arch, Boot, Image, SeedKind};
 use serde_json::{Value, json};
 
-use super::{AcceleratorChoice, MachinePaths, Plan, PlanInput, check_nine_p, plan};
+use super::{AcceleratorChoice, MachinePaths, Plan, PlanInput, check_carrier, plan};
 use crate::facts::{Accelerator, HostFacts};
 use crate::verdict::{Verdict, VerdictKey, Verdicts};
 
@@ -18,7 +18,7 @@ fn facts(changes: &Value) -> HostFacts {
         "qemu": {
             "program": "/usr/bin/qemu-system-x86_64", "fingerprint": "28686560-1757030400.000000000", "img": "/usr/bin/qemu-img",
             "guest": "amd64", "version": "10.0.2", "version_text": "QEMU emulator version 10.0.2 (Debian 1:10.0.2+ds-2)",
-            "accelerators": ["kvm", "tcg"], "user_network": true, "sandbox": true, "nine_p": true
+            "accelerators": ["kvm", "tcg"], "user_network": true, "sandbox": true, "nine_p": true, "virtiofs": true
         }
     });
     overlay(&mut facts, changes);
@@ -103,6 +103,7 @@ pub(super) fn files(folder: &str, separator: &str) -> MachinePaths {
         serial_log: file("serial.log"),
         qmp_socket: file("qmp.sock"),
         channel_socket: file("channel.sock"),
+        folder_socket: file("fs"),
         vars: None,
     }
 }
@@ -118,6 +119,7 @@ struct Wish {
     verdicts: Verdicts,
     extra: Vec<String>,
     folders: Vec<SharedFolder>,
+    carrier: Carrier,
 }
 
 impl Wish {
@@ -133,6 +135,7 @@ impl Wish {
             verdicts: Verdicts::default(),
             extra: Vec::new(),
             folders: Vec::new(),
+            carrier: Carrier::NineP,
         }
     }
 
@@ -149,6 +152,7 @@ impl Wish {
             verdicts: &self.verdicts,
             extra_arguments: &self.extra,
             folders: &self.folders,
+            carrier: self.carrier,
         })
     }
 
@@ -413,7 +417,7 @@ fn where_there_is_no_9p_a_start_goes_without_and_a_wish_is_refused() {
         (windows("11.1.1"), "QEMU for Windows has no 9p server"),
         (facts(&json!({"qemu": {"nine_p": false}})), "/usr/bin/qemu-system-x86_64 was built without it (virtfs)"),
     ] {
-        let refused = check_nine_p(&facts).unwrap_err();
+        let refused = check_carrier(&facts, Carrier::NineP).unwrap_err();
         assert_eq!(refused.code(), Code::PreCreate);
         assert!(refused.to_string().contains(why) && refused.hints()[0].contains("--share-type"), "{refused:?}");
         let mut wish = Wish::on(facts);
@@ -421,6 +425,33 @@ fn where_there_is_no_9p_a_start_goes_without_and_a_wish_is_refused() {
         wish.folders = vec![share("/src", false)];
         let plan = wish.plan().unwrap();
         assert!(value(&plan, "-fsdev").is_empty() && plan.folders.is_empty());
+        assert!(plan.warnings.iter().any(|warning| warning.contains(why)), "{:?}", plan.warnings);
+    }
+}
+
+#[test]
+fn folders_by_virtiofs_are_devices_with_a_process_each_that_has_the_guests_memory() {
+    let virtiofsd = |version: &str| json!({"virtiofsd": {"program": "/usr/libexec/virtiofsd", "version": version}});
+    let mut wish = Wish::on(facts(&virtiofsd("1.13.2")));
+    wish.carrier = Carrier::Virtiofs;
+    assert!(wish.plan().unwrap().daemons.is_empty() && value(&wish.plan().unwrap(), "-object").is_empty());
+    wish.folders = vec![share("/home/me/src", false), share("/docs", true)];
+    insta::assert_snapshot!(page(&wish));
+    let plan = wish.plan().unwrap();
+    let daemons: Vec<_> = plan.daemons.iter().map(|daemon| (daemon.folder.clone(), daemon.read_only)).collect();
+    assert_eq!(daemons, [(PathBuf::from("/home/me/src"), false), ("/docs".into(), true)]);
+
+    for (facts, why) in [
+        (facts(&json!({})), "virtiofsd is not installed"),
+        (facts(&virtiofsd("0.0.0")), "is too old"),
+        (mac("arm64", "15.3.1", &json!({})), "only Linux has virtiofsd"),
+    ] {
+        let refused = check_carrier(&facts, Carrier::Virtiofs).unwrap_err();
+        assert!(refused.to_string().contains(why), "{refused}");
+        let mut wish = Wish { carrier: Carrier::Virtiofs, ..Wish::on(facts) };
+        wish.folders = vec![share("/src", false)];
+        let plan = wish.plan().unwrap();
+        assert!(plan.folders.is_empty() && plan.daemons.is_empty() && value(&plan, "-object").is_empty());
         assert!(plan.warnings.iter().any(|warning| warning.contains(why)), "{:?}", plan.warnings);
     }
 }

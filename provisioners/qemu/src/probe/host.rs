@@ -25,6 +25,7 @@ pub fn probe_host() -> HostFacts {
         kvm: kvm(),
         hv_support: None,
         qemu: None,
+        virtiofsd: None,
     };
     if facts.os == HostOs::MacOs {
         apply_sysctl(&mut facts, &sysctl());

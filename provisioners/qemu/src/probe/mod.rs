@@ -6,6 +6,7 @@ mod qemu;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;
+mod virtiofsd;
 
 pub use host::probe_host;
 pub use places::Search;

@@ -9,9 +9,10 @@ use machine_images::Arch;
 
 use super::host::probe_host;
 use super::places::{Search, img_name, program_names};
+use super::virtiofsd;
 use crate::facts::{Accelerator, HostFacts, HostOs, QemuFacts, Version};
 use crate::known_bad::{Remedy, Situation, matches, oldest_supported};
-use crate::qemu_command::{ask, install_hint_for};
+use crate::qemu_command::{Answer, ask, install_hint_for};
 use crate::{firmware, known_bad};
 
 /// Looks at this computer and at the QEMU for guests of architecture `guest`. Blocking; starts a few short processes.
@@ -21,6 +22,7 @@ use crate::{firmware, known_bad};
 pub fn probe(search: &Search, guest: Arch) -> Result<HostFacts> {
     let mut facts = probe_host();
     facts.qemu = probe_qemu(search, guest, &facts)?;
+    facts.virtiofsd = virtiofsd::find(search, facts.os);
     Ok(facts)
 }
 
@@ -101,6 +103,7 @@ fn is_good(version: Version, guest: Arch, host: &HostFacts) -> bool {
         user_network: true,
         sandbox: false,
         nine_p: false,
+        virtiofs: false,
         firmware: None,
     });
     let bad = [Accelerator::Tcg, known_bad::hypervisor_of(host.os)].into_iter().any(|accelerator| {
@@ -134,20 +137,23 @@ fn look_closer(
     guest: Arch,
     os: HostOs,
 ) -> Result<QemuFacts> {
-    // The questions are independent: four processes at once take hardly longer than one.
-    let (accelerators, networks, sandbox, nine_p) = std::thread::scope(|scope| {
+    // The questions are independent: five processes at once take hardly longer than one.
+    let (accelerators, networks, sandbox, nine_p, virtiofs) = std::thread::scope(|scope| {
         let accelerators = scope.spawn(|| ask(&program, &["-accel", "help"]));
         // Any machine will do; arm64 has none by default and some versions insist on one.
         let networks = scope.spawn(|| ask(&program, &["-machine", "none", "-netdev", "help"]));
         // The device is there where the server is (CONFIG_VIRTFS); a build without fails to find it, one with tells its properties.
         let nine_p = scope.spawn(|| ask(&program, &["-machine", "none", "-device", "virtio-9p-pci,help"]));
+        let virtiofs = scope.spawn(|| ask(&program, &["-machine", "none", "-device", "vhost-user-fs-pci,help"]));
         // A build without libseccomp does not know the option.
         let sandbox =
             os == HostOs::Linux && ask(&program, &["-sandbox", "on", "--version"]).is_ok_and(|answer| answer.success);
         let failed = || Error::other("a question to QEMU failed");
         let accelerators = accelerators.join().unwrap_or_else(|_| Err(failed()));
-        let nine_p = nine_p.join().is_ok_and(|answer| answer.is_ok_and(|answer| answer.text.contains("mount_tag")));
-        (accelerators, networks.join().unwrap_or_else(|_| Err(failed())), sandbox, nine_p)
+        let says = |answer: Result<Answer>, property: &str| answer.is_ok_and(|answer| answer.text.contains(property));
+        let nine_p = nine_p.join().is_ok_and(|answer| says(answer, "mount_tag"));
+        let virtiofs = virtiofs.join().is_ok_and(|answer| says(answer, "chardev"));
+        (accelerators, networks.join().unwrap_or_else(|_| Err(failed())), sandbox, nine_p, virtiofs)
     });
     let accelerators = accelerators?.text.lines().filter_map(|line| line.trim().parse().ok()).collect();
     let user_network = networks?.text.lines().any(|line| line.trim() == "user");
@@ -162,6 +168,7 @@ fn look_closer(
         user_network,
         sandbox,
         nine_p,
+        virtiofs,
         program,
     })
 }

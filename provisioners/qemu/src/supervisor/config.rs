@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use machine_core::{Result, SharedFolder};
+use machine_core::{Carrier, Result, SharedFolder};
 use machine_images::Image;
 
 use super::companion::Companion;
@@ -49,8 +49,10 @@ pub struct SuperviseConfig {
     pub accelerator: AcceleratorChoice,
     /// The user's own arguments for QEMU.
     pub extra_arguments: Vec<String>,
-    /// Folders of this computer that 9p carries from the next start on.
+    /// Folders of this computer that devices carry from the next start on.
     pub folders: Vec<SharedFolder>,
+    /// Devices of which kind.
+    pub carrier: Carrier,
     /// The ports of the last run, taken again when they are free.
     pub ports: Option<Ports>,
     /// Where QEMU is looked for.

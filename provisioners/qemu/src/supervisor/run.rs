@@ -20,6 +20,7 @@ use crate::qemu_process::QemuProcess;
 use crate::run_file::{RUN_SCHEMA, RunFile};
 use crate::verdict::{Verdict, VerdictKey, Verdicts};
 use crate::verdict_file;
+use crate::virtiofs;
 use crate::warm::{Suspended, state_key};
 
 static NO_VERDICTS: Verdicts = Verdicts { entries: Vec::new() };
@@ -136,7 +137,7 @@ impl<'a> Supervisor<'a> {
             .context(|| "cannot look for QEMU".into())??;
         let config = self.config;
         let paths = config.files.for_qemu();
-        // A state was saved without 9p, and is gone on from without.
+        // A state was saved without such devices, and is gone on from without.
         let folders = if chances.suspended.is_some() { Vec::new() } else { config.folders_that_are_there() };
         let base = PlanInput {
             facts: &facts,
@@ -150,6 +151,7 @@ impl<'a> Supervisor<'a> {
             verdicts: &NO_VERDICTS,
             extra_arguments: &config.extra_arguments,
             folders: &folders,
+            carrier: config.carrier,
         };
         let planned = |accelerator, verdicts: &Verdicts| plan_of(&PlanInput { accelerator, verdicts, ..base });
         let direct_boot = matches!(image.boot, Boot::Direct { .. });
@@ -258,6 +260,9 @@ impl<'a> Supervisor<'a> {
         let run = self.run_of(Some(started));
         let fields = json!({ "program": plan.program, "arguments": plan.arguments, "accelerator": plan.accelerator });
         self.event("starting", &fields);
+        for daemon in &plan.daemons {
+            virtiofs::serve(daemon, &config.files.qemu_log())?;
+        }
         let mut process = QemuProcess::start(plan, &config.token, &config.dir, &config.files.qemu_log()).await?;
         let mut file = self.run_file(process.identity(), Some(plan));
         file.awaits_identity = started.beginning.awaits_identity();
@@ -303,6 +308,7 @@ impl<'a> Supervisor<'a> {
             awaits_identity: false,
             state_key: None,
             folders: plan.map(|plan| plan.folders.clone()).unwrap_or_default(),
+            carrier: self.config.carrier,
             channel: false,
             warnings: plan.map(|plan| plan.warnings.clone()).unwrap_or_default(),
             qmp_socket: self.config.files.qmp_socket(),

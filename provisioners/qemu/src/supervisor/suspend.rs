@@ -63,11 +63,12 @@ impl Supervisor<'_> {
         if !run.folders.is_empty() {
             let folders: Vec<_> = run.folders.iter().map(|folder| folder.display().to_string()).collect();
             return Err(Error::other(format!(
-                "it was started with folders by 9p ({}), and QEMU cannot save a guest that has them mounted",
+                "it was started with folders by {} ({}), and QEMU cannot save a guest that has them mounted",
+                run.carrier,
                 folders.join(", ")
             ))
             .hint(format!("`machine stop {}` shuts it down", config.machine))
-            .hint("a machine created without `--share-type 9p` can be suspended, with the same folders"));
+            .hint("a machine created without `--share-type` can be suspended, with the same folders"));
         }
         let (Some(key), Some(accelerator)) = (run.state_key, run.accelerator) else {
             return Err(Error::other("this QEMU cannot save the machine's memory")

@@ -48,7 +48,8 @@ impl Shape {
             return Err("it has QEMU arguments of its own".to_owned());
         }
         if !input.folders.is_empty() {
-            return Err("9p carries its folders, and QEMU saves no guest that has them mounted".to_owned());
+            let carrier = input.carrier;
+            return Err(format!("{carrier} carries its folders, and QEMU saves no guest that has them mounted"));
         }
         if disk_mib < TEMPLATE_DISK_MIB {
             return Err(format!("its disk is smaller than {TEMPLATE_DISK_MIB} MiB"));
@@ -96,6 +97,7 @@ fn digest(input: &PlanInput<'_>, chosen: &Plan, more: &[u8]) -> Result<String, S
             serial_log: "serial".into(),
             qmp_socket: "qmp".into(),
             channel_socket: "channel".into(),
+            folder_socket: "folder".into(),
             vars: None,
         },
         accelerator: AcceleratorChoice::Only(chosen.accelerator),

@@ -8,7 +8,6 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use machine_core::SharedFolder;
-
 use machine_files::to_guest;
 
 use crate::share::sftp::Folder;

@@ -10,6 +10,7 @@ mod owners;
 mod server;
 mod session;
 mod signs;
+mod system;
 #[cfg(test)]
 mod tests;
 mod troubles;

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::fs::ReadDir;
-
 use machine_files::to_guest;
 
 use super::failure::Failure;

@@ -1,0 +1,9 @@
+//! Completions: a short script per shell, which asks this program what fits.
+
+mod answer;
+mod line;
+mod scripts;
+mod values;
+
+pub use answer::answer;
+pub use scripts::script;
