@@ -6,8 +6,8 @@ use machine_core::Result;
 use crate::arguments::{Arguments, Command};
 use crate::commands::{
     chosen, connection, create, disk_usage, docker, doctor, ec2, help, image, import_docker_machine, list, logs, mount,
-    ports, power, provision, remove, rename, scp, share, shell_init, ssh, ssh_config, supervise, support_bundle, sync,
-    tunnel, user, version,
+    moving, ports, power, provision, remove, rename, scp, share, shell_init, ssh, ssh_config, supervise,
+    support_bundle, sync, tunnel, user, version,
 };
 use crate::progress::Manner;
 
@@ -26,7 +26,9 @@ pub fn run(app: &App, arguments: Arguments) -> Result<i32> {
         Command::Env(env) => connection::env(app, &env),
         Command::Help { words } => help::run(&words),
         Command::Manual { folder } => help::write_manual(&folder),
+        Command::Export(words) => moving::export(app, &words, manner),
         Command::Image { command } => image::run(app, command, manner),
+        Command::Import(words) => moving::import(app, &words, manner),
         Command::ImportDockerMachine(words) => import_docker_machine::run(app, &words, manner),
         Command::Inspect(inspect) => list::inspect(app, &inspect),
         Command::Ip(some) => connection::ip(app, &some.names),

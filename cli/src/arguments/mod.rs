@@ -30,7 +30,7 @@ pub use machines::{
     Config, Doctor, Env, Inspect, Listing, Logs, Ls, OneMachine, Ports, Power, RegenerateCerts, Rm, ShellInit,
     SomeMachines, Ssh, Stop, Use, Version,
 };
-pub use moving::ImportDockerMachine;
+pub use moving::{Export, Import, ImportDockerMachine};
 pub use scp::{Scp, SshConfig};
 pub use share::Share;
 pub use sync::Sync;
@@ -130,11 +130,18 @@ pub enum Command {
     },
     /// Print the lines that point a shell's Docker client at a machine
     Env(Env),
+    /// Pack a machine that is off into a file, for another computer
+    ///
+    /// Its keys go with it: whoever has the file can become root in the machine. Folders that it saw, arguments for QEMU and who reaches its
+    /// ports stay behind.
+    Export(Export),
     /// Images that machines are made from
     Image {
         #[command(subcommand)]
         command: Image,
     },
+    /// Make a machine of a file that `machine export` made
+    Import(Import),
     /// Take over machines of docker-machine, whose store stays as it is
     ///
     /// Adopted hosts (`generic`) come with their key and certificates; nothing is made anew, and nothing changes on them.

@@ -20,3 +20,20 @@ pub struct ImportDockerMachine {
     #[arg(long, value_enum, default_value_t = Format::Text, requires = "dry_run")]
     pub format: Format,
 }
+
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The machine, which has to be off
+    pub name: String,
+    /// The file to make
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The file that `machine export` made
+    pub file: PathBuf,
+    /// The name that the machine gets [default: the one that it had]
+    #[arg(value_name = "NEW")]
+    pub name: Option<String>,
+}

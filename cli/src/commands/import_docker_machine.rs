@@ -44,7 +44,8 @@ pub fn run(app: &App, arguments: &ImportDockerMachine, manner: Manner) -> Result
 fn one(app: &App, old: &OldMachine, keys: &[(String, HostKey)], manner: Manner) -> Result<()> {
     let name = &old.name;
     let key = match keys.iter().find(|(of, _)| of == name) {
-        Some((_, key)) => key.clone(),
+        Some((_, key)) => Some(key.clone()),
+        None if !old.has_host_key() => None,
         None => {
             let key = crate::block_on(app.key_of_old_machine(old))?;
             eprintln!(
@@ -58,11 +59,11 @@ fn one(app: &App, old: &OldMachine, keys: &[(String, HostKey)], manner: Manner) 
                 eprintln!("{name}: not taken over");
                 return Ok(());
             }
-            key
+            Some(key)
         }
     };
     let shown = manner.begin(Some(name));
-    let result = crate::block_on(app.take_over(old, &key, &shown.reporter));
+    let result = crate::block_on(app.take_over(old, key.as_ref(), &shown.reporter));
     shown.finish(&result);
     match result? {
         Some(version) => shown.say(&format!("Machine \"{name}\" is taken over (engine {version}).")),

@@ -13,6 +13,7 @@ pub mod import_docker_machine;
 pub mod list;
 pub mod logs;
 pub mod mount;
+pub mod moving;
 pub mod ports;
 pub mod power;
 pub mod provision;

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::store::does_not_exist;
 
 /// How long a machine may take to say what is in it.
-const INSIDE_LIMIT: Duration = Duration::from_secs(10);
+const INSIDE_LIMIT: Duration = Duration::from_secs(20);
 /// Disks of machines, in the order in which they are shown.
 const DISKS: [&str; 3] = ["os.qcow2", "data.qcow2", "os.next.qcow2"];
 /// What a running machine is asked: its file system, and Docker's own account of it where a client is there.
@@ -91,7 +91,7 @@ pub struct Inside {
 }
 
 impl App {
-    /// What lies where. Of `names`, or all machines when there are none; those that run are asked side by side, each within ten
+    /// What lies where. Of `names`, or all machines when there are none; those that run are asked side by side, each within twenty
     /// seconds, and one that does not answer costs only its own inside.
     ///
     /// # Errors

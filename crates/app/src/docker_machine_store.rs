@@ -26,6 +26,8 @@ pub(crate) struct OldConfig {
     pub(crate) name: MachineName,
     pub(crate) driver: String,
     pub(crate) host: Option<OldHost>,
+    /// Where the engine of a machine without a driver is.
+    pub(crate) url: Option<String>,
     pub(crate) engine: EngineSpec,
     pub(crate) tls_san: Vec<String>,
     pub(crate) swarm: bool,
@@ -145,13 +147,22 @@ impl OldConfig {
             return Err(Error::other(format!("a list in it has more than {ENTRIES} entries")));
         }
         let host = match config.driver_name.as_str() {
-            "generic" => Some(OldHost::read(config.driver)?),
+            "generic" => Some(OldHost::read(config.driver.clone())?),
+            _ => None,
+        };
+        let url = match config.driver_name.as_str() {
+            "none" => {
+                let url = config.driver["URL"].as_str().unwrap_or_default().to_owned();
+                machine_generic::host_of_url(&url)?;
+                Some(url)
+            }
             _ => None,
         };
         Ok(Self {
             name: config.name.parse()?,
             driver: config.driver_name,
             host,
+            url,
             engine: engine(options.engine_options),
             tls_san: options.auth_options.server_cert_sans,
             swarm: options.swarm_options.is_swarm,
@@ -277,6 +288,16 @@ mod tests {
         assert_eq!(config.engine.env["HTTP_PROXY"], "http://p:1");
         assert_eq!((config.engine.storage_driver.as_deref(), config.engine.install_url), (Some("overlay2"), None));
         assert_eq!(config.tls_san, ["lab.example.org"]);
+    }
+
+    #[test]
+    fn an_engine_without_a_driver_has_an_address() {
+        let config = |url: &str| {
+            let text = format!(r#"{{"ConfigVersion":3,"Name":"far","DriverName":"none","Driver":{{"URL":{url:?}}}}}"#);
+            OldConfig::parse(text.as_bytes())
+        };
+        assert_eq!(config("tcp://192.0.2.9:2376").unwrap().url.as_deref(), Some("tcp://192.0.2.9:2376"));
+        assert!(config("").is_err() && config("ssh://x").is_err());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod action;
 mod app;
+mod archive;
 mod bridge;
 mod certificates;
 mod connection;
@@ -37,6 +38,7 @@ mod launcher;
 mod list;
 mod logs;
 mod mount;
+mod moving;
 mod open_files;
 mod overview;
 mod power;

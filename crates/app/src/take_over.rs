@@ -49,6 +49,13 @@ pub struct OldMachine {
     folder: PathBuf,
 }
 
+impl OldMachine {
+    /// Whether it is logged in to, so that somebody has to confirm its host key.
+    pub fn has_host_key(&self) -> bool {
+        self.config.as_ref().is_some_and(|config| config.host.is_some())
+    }
+}
+
 impl App {
     /// The machines of docker-machine's store at `path`, by default `~/.docker/machine`. Touches nothing and asks nobody.
     ///
@@ -72,7 +79,7 @@ impl App {
             Ok(config) => OldMachine {
                 name: config.name.to_string(),
                 driver: Some(config.driver.clone()),
-                address: config.host.as_ref().map(|host| host.address.clone()),
+                address: config.host.as_ref().map(|host| host.address.clone()).or_else(|| config.url.clone()),
                 refusal: self.refusal(&config, &of_folder),
                 config: Some(config),
                 folder,
@@ -92,7 +99,7 @@ impl App {
             return Some("it belongs to a classic swarm, which engines do not have any more".to_owned());
         }
         match config.driver.as_str() {
-            "generic" => None,
+            "generic" | "none" => None,
             "amazonec2" => Some(
                 "an instance of docker-machine's has no tags by which `machine rm` would find it and all that belongs to it; \
                  `machine create -d generic` adopts it as a host"
@@ -117,55 +124,51 @@ impl App {
         .map_err(|error: Error| error.within(format!("machine {:?} was not taken over", old.name)))
     }
 
-    /// Takes a machine over. Returns the version of its engine, where that answers.
+    /// Takes a machine over; one with a [host key](OldMachine::has_host_key) needs that. Returns the version of its engine, where that
+    /// answers.
     ///
     /// # Errors
     /// A machine that is [refused](OldMachine::refusal), keys or certificates that are not there, a host that does not let us
     /// in. Nothing is left then but what `rm` removes and a second attempt replaces.
-    pub async fn take_over(&self, old: &OldMachine, host_key: &HostKey, reporter: &Reporter) -> Result<Option<String>> {
+    pub async fn take_over(
+        &self,
+        old: &OldMachine,
+        host_key: Option<&HostKey>,
+        reporter: &Reporter,
+    ) -> Result<Option<String>> {
         self.take_over_all(old, host_key, reporter)
             .await
             .map_err(|error| error.within(format!("machine {:?} was not taken over", old.name)))
     }
 
-    async fn take_over_all(&self, old: &OldMachine, host_key: &HostKey, reporter: &Reporter) -> Result<Option<String>> {
-        let refused = |why: &str| Error::other(why.to_owned());
+    async fn take_over_all(
+        &self,
+        old: &OldMachine,
+        host_key: Option<&HostKey>,
+        reporter: &Reporter,
+    ) -> Result<Option<String>> {
         if let Some(why) = &old.refusal {
-            return Err(refused(why));
+            return Err(Error::other(why.clone()));
         }
-        let Some((config, host)) = old.config.as_ref().and_then(|config| Some((config, config.host.as_ref()?))) else {
-            return Err(refused("its host is not known"));
-        };
+        let Some(config) = &old.config else { return Err(Error::other("its record is not known")) };
         let name = &config.name;
         let engine = settings(config, reporter);
-        let key = key_of(&old.folder, host.key.as_deref())?;
-        let mut trust = Vec::new();
-        for (file, mode) in CERTIFICATES {
-            let bytes = read_bounded(&old.folder.join(file))
-                .map_err(|error| error.hint(format!("`docker-machine regenerate-certs {name}` makes it")))?;
-            trust.push((file, mode, bytes));
-        }
-        let server = trust.iter().find(|(file, ..)| *file == "server.pem");
-        let server = String::from_utf8_lossy(server.map(|(.., bytes)| bytes.as_slice()).unwrap_or_default());
-        let ends = certificates::end_of(&server)
-            .map_err(|error| error.within(format!("{} is broken", old.folder.join("server.pem").display())))?;
-        if ends < Timestamp::now() {
-            reporter.warn(format!(
-                "the certificate of {name} ended at {ends}: `machine regenerate-certs {name}` makes another"
-            ));
-        }
-
-        let driver = self.driver("generic")?;
-        let options = json!({
-            "address": host.address, "ssh_port": host.ssh_port, "engine_port": host.engine_port,
-            "key": key, "host_key": host_key.to_string(),
-        });
+        let Trust { files: trust, ends } = Trust::read(old, config, reporter)?;
+        let options = match (&config.host, &config.url, host_key) {
+            (Some(host), _, Some(key)) => json!({
+                "address": host.address, "ssh_port": host.ssh_port, "engine_port": host.engine_port,
+                "key": key_of(&old.folder, host.key.as_deref())?, "host_key": key.to_string(),
+            }),
+            (None, Some(url), _) => json!({ "url": url }),
+            _ => return Err(Error::other("the key of its host is not confirmed")),
+        };
+        let driver = self.driver(&config.driver)?;
         let mut spec = MachineSpec {
-            ssh_user: host.user.clone(),
+            ssh_user: config.host.as_ref().map(|host| host.user.clone()).unwrap_or_default(),
             tls_san: config.tls_san.clone(),
             engine,
             options: options.as_object().cloned().unwrap_or_default(),
-            ..store::remains(name, "generic").spec
+            ..store::remains(name, &config.driver).spec
         };
         let _lock = self.lock(name, reporter).await?;
         if self.store.exists(name) {
@@ -175,7 +178,7 @@ impl App {
             }
             self.remove_everything(name, false, reporter).await?;
         }
-        reporter.stage("check", format!("Logging in to {}", host.address));
+        reporter.stage("check", "Running pre-create checks");
         driver.preflight(&mut spec, reporter).await?;
 
         reporter.stage("identity", "Copying keys and certificates");
@@ -183,9 +186,9 @@ impl App {
             schema: RECORD_SCHEMA,
             created: Timestamp::now(),
             spec,
-            certificate_ends: Some(ends),
-            host_key: Some(host_key.to_string()),
-            ..store::remains(name, "generic")
+            certificate_ends: ends,
+            host_key: host_key.map(HostKey::to_string),
+            ..store::remains(name, &config.driver)
         });
         let journal = self.journal(&record, reporter);
         journal.phase("reserved", Phase::Creating)?;
@@ -196,27 +199,72 @@ impl App {
         let snapshot = journal.snapshot();
         let state = driver.create(journal.work(&snapshot, &dir)).await?;
         journal.update("created", |record| record.driver_state = state)?;
-        // Its engine has all that already: a start has no news for it.
-        self.note_as_told(&journal.snapshot())?;
+        if config.host.is_some() {
+            // Its engine has all that already: a start has no news for it.
+            self.note_as_told(&journal.snapshot())?;
+        }
         journal.phase("ready", Phase::Ready)?;
         let record = journal.snapshot();
         let Some(endpoints) = driver.endpoints(MachineRef { record: &record, dir: &dir }) else { return Ok(None) };
         self.refresh_context(&record, endpoints, reporter);
         match self.engine_version(&record, endpoints.engine, ENGINE_LIMIT).await {
             Ok(version) => Ok(Some(version)),
-            Err(error) => {
+            Err(error) if config.host.is_some() => {
                 reporter.warn(format!(
                     "the engine of {name} does not answer: {error}; `machine regenerate-certs {name}` gives it new certificates"
                 ));
+                Ok(None)
+            }
+            Err(error) => {
+                reporter.warn(format!("the engine of {name} does not answer: {error}"));
                 Ok(None)
             }
         }
     }
 }
 
+/// By what an engine and its client know each other.
+struct Trust {
+    files: Vec<(&'static str, u32, Vec<u8>)>,
+    /// When the engine's certificate ends, where it was docker-machine that made it.
+    ends: Option<Timestamp>,
+}
+
+impl Trust {
+    fn read(old: &OldMachine, config: &OldConfig, reporter: &Reporter) -> Result<Self> {
+        let name = &config.name;
+        // docker-machine made no certificate for an engine that it does not log in to: its client's lie in the store.
+        let client_only = config.host.is_none();
+        let wanted = if client_only { &CERTIFICATES[..3] } else { &CERTIFICATES[..] };
+        let of_store = old.folder.parent().and_then(Path::parent).map(|store| store.join("certs"));
+        let mut files = Vec::new();
+        for (file, mode) in wanted {
+            let own = old.folder.join(file);
+            let path = match &of_store {
+                Some(store) if client_only && !own.exists() => store.join(file),
+                _ => own,
+            };
+            let bytes = read_bounded(&path)
+                .map_err(|error| error.hint(format!("`docker-machine regenerate-certs {name}` makes it")))?;
+            files.push((*file, *mode, bytes));
+        }
+        let Some((.., server)) = files.iter().find(|(file, ..)| *file == "server.pem") else {
+            return Ok(Self { files, ends: None });
+        };
+        let ends = certificates::end_of(&String::from_utf8_lossy(server))
+            .map_err(|error| error.within(format!("{} is broken", old.folder.join("server.pem").display())))?;
+        if ends < Timestamp::now() {
+            reporter.warn(format!(
+                "the certificate of {name} ended at {ends}: `machine regenerate-certs {name}` makes another"
+            ));
+        }
+        Ok(Self { files, ends: Some(ends) })
+    }
+}
+
 /// The engine's settings, or none where they are not understood here: the engine itself keeps them.
 fn settings(config: &OldConfig, reporter: &Reporter) -> EngineSpec {
-    let known = machine_engine::daemon_json(&config.engine, "generic")
+    let known = machine_engine::daemon_json(&config.engine, &config.driver)
         .and_then(|_| machine_engine::engine_environment(&config.engine).map(drop));
     match known {
         Ok(()) => config.engine.clone(),

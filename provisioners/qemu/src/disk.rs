@@ -76,6 +76,16 @@ impl DiskTool {
         self.run(command, "grow the disk", disk).await.map(drop)
     }
 
+    /// Makes `base` the disk that `overlay` reads from, whatever it named before; that is not opened (`-u`).
+    ///
+    /// # Errors
+    /// As [`DiskTool::create_overlay`].
+    pub async fn rebase(&self, overlay: &Path, base: &Path, base_format: &str) -> Result<()> {
+        let mut command = self.command(&["rebase", "-q", "-u", "-f", "qcow2", "-F", base_format, "-b"]);
+        command.arg(absolute(base)?).arg(absolute(overlay)?);
+        self.run(command, "rebase the disk", overlay).await.map(drop)
+    }
+
     /// Looks at `disk`, also while a QEMU runs on it.
     ///
     /// # Errors

@@ -99,6 +99,24 @@ fn an_adopted_host_is_taken_over_with_its_certificates_and_nothing_changes_there
 }
 
 #[test]
+fn an_engine_without_a_driver_comes_with_the_certificates_of_the_old_store() {
+    let old = Old::new();
+    fs::remove_dir_all(old.folder("lab")).unwrap();
+    old.write("far", "none", &json!({"URL": "tcp://127.0.0.1:9"}));
+    let certs = old.store().join("certs");
+    fs::create_dir(&certs).unwrap();
+    let maker = Scene::new();
+    maker.run("create lab --no-wait").ok();
+    for file in ["ca.pem", "cert.pem", "key.pem"] {
+        fs::copy(maker.folder("lab").join(file), certs.join(file)).unwrap();
+    }
+    old.import(&[]).ok().says("Machine \"far\" is taken over.").says("the engine of far does not answer");
+    assert_eq!(old.scene.run("url far").ok().line(), "tcp://127.0.0.1:9");
+    assert_eq!(fs::read(old.scene.folder("far").join("key.pem")).unwrap(), fs::read(certs.join("key.pem")).unwrap());
+    old.scene.run("rm -y far").ok();
+}
+
+#[test]
 fn a_dry_run_says_what_is_taken_over_and_why_others_are_not() {
     let old = Old::new();
     old.write("cloud", "amazonec2", &json!({"InstanceId": "i-1", "SecretKey": "hush"}));

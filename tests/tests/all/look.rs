@@ -149,3 +149,48 @@ fn ls_and_inspect_speak_the_templates_and_filters_of_docker_machines_users() {
     assert_eq!(inspect("{{.Nowhere}}").ok().line(), "<no value>");
     inspect("{{nope .}}").exits(2).says("template parsing error").fails_clearly();
 }
+
+#[test]
+fn of_a_hundred_machines_ten_that_hang_cost_only_their_own_rows_one_limit() {
+    let scene = Scene::new();
+    scene.run("create dev --no-wait").ok();
+    scene.run("stop dev").ok();
+    // Takes connections and never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    for number in 1..100 {
+        let name = format!("copy-{number}");
+        let folder = scene.folder(&name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let mut record = scene.record("dev");
+        record["name"] = name.into();
+        if number <= 10 {
+            record["phase"] = "ready".into();
+            record["driver"] = "generic".into();
+            record["spec"]["options"] = serde_json::json!({"address": "127.0.0.1", "key": "/none"});
+            record["driver_state"] = serde_json::json!({"address": "127.0.0.1", "ssh_port": port, "engine_port": port});
+        }
+        std::fs::write(folder.join("machine.json"), record.to_string()).unwrap();
+        for disk in ["os.qcow2", "data.qcow2"] {
+            std::fs::write(folder.join(disk), "").unwrap();
+        }
+        for file in ["ca.pem", "cert.pem", "key.pem"] {
+            std::fs::copy(scene.folder("dev").join(file), folder.join(file)).unwrap();
+        }
+    }
+    let run = scene.run("ls --timeout 3 --format json");
+    let rows = run.ok().json();
+    let of = |state: &str| rows.as_array().unwrap().iter().filter(|row| row["state"] == state).count();
+    assert_eq!((rows.as_array().unwrap().len(), of("Timeout"), of("Stopped")), (100, 10, 90), "{run}");
+    let hanging = rows.as_array().unwrap().iter().find(|row| row["name"] == "copy-7").unwrap();
+    assert_eq!(hanging["url"], format!("tcp://127.0.0.1:{port}"), "what is known stays");
+    // One after the other they would take ten limits.
+    assert!(run.elapsed < std::time::Duration::from_secs(15), "{run}");
+    // None of these asks anybody.
+    for words in ["ls -q", "url copy-7", "ip copy-7", "env copy-7 --shell sh", "config copy-7"] {
+        scene.run(words).ok();
+    }
+    for number in 1..=10 {
+        std::fs::remove_dir_all(scene.folder(&format!("copy-{number}"))).unwrap();
+    }
+}

@@ -19,6 +19,7 @@ mod inside;
 mod life;
 mod look;
 mod manual;
+mod moving;
 mod none;
 mod output;
 mod paused;

@@ -1,6 +1,7 @@
 //! The commands that people wait for without noticing: `env` of a running machine, `ls` of many stopped ones.
 
 use std::fs;
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,9 @@ use serde_json::Value;
 
 use super::{Bench, median, ratio};
 use crate::Result;
+
+/// What `ls` gives a machine that hangs, in the measurement of that.
+const HANGING: Duration = Duration::from_secs(1);
 
 /// Needs the running machine `dev` that the boots left behind.
 pub fn measure(bench: &Bench, runs: usize) -> Result<()> {
@@ -17,11 +21,20 @@ pub fn measure(bench: &Bench, runs: usize) -> Result<()> {
     let (truth_one, one) = against_true(bench, &["ls"], runs)?;
     many_machines(bench, 100)?;
     let (truth_many, many) = against_true(bench, &["ls"], runs)?;
+    let silent = hanging_hosts(bench, 10)?;
+    let (truth_hanging, hanging) = against_true(bench, &["ls", "--timeout", "1"], runs.min(10))?;
+    drop(silent);
     println!("\n| what | median | /bin/true in turn | ratio | goal |\n| --- | ---: | ---: | ---: | ---: |");
     for (what, time, truth, goal) in [
         ("machine env (running)", env, truth, "3"),
         ("machine ls, 1 machine", one, truth_one, ""),
         ("machine ls, 100 stopped machines", many, truth_many, "10"),
+        (
+            "machine ls --timeout 1, 10 of 100 hang: beyond that second",
+            hanging.saturating_sub(HANGING),
+            truth_hanging,
+            "",
+        ),
     ] {
         let millis = |time: Duration| format!("{:.2} ms", time.as_secs_f64() * 1000.0);
         println!("| {what} | {} | {} | {} | {goal} |", millis(time), millis(truth), ratio(time, truth));
@@ -70,4 +83,24 @@ fn many_machines(bench: &Bench, count: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes the first copies hosts that take connections and never say a word, as long as what is returned lives.
+fn hanging_hosts(bench: &Bench, count: usize) -> Result<TcpListener> {
+    let said = |error: &dyn std::fmt::Display| format!("cannot make hosts that hang: {error}");
+    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|e| said(&e))?;
+    let port = listener.local_addr().map_err(|e| said(&e))?.port();
+    for number in 1..=count {
+        let folder = bench.folder(&format!("copy-{number}"));
+        let text = fs::read_to_string(folder.join("machine.json")).map_err(|e| said(&e))?;
+        let mut record: Value = serde_json::from_str(&text).map_err(|e| said(&e))?;
+        record["driver"] = "generic".into();
+        record["spec"]["options"] = serde_json::json!({"address": "127.0.0.1", "key": "/none"});
+        record["driver_state"] = serde_json::json!({"address": "127.0.0.1", "ssh_port": port, "engine_port": port});
+        fs::write(folder.join("machine.json"), record.to_string()).map_err(|e| said(&e))?;
+        for file in ["ca.pem", "cert.pem", "key.pem"] {
+            fs::copy(bench.folder("dev").join(file), folder.join(file)).map_err(|e| said(&e))?;
+        }
+    }
+    Ok(listener)
 }

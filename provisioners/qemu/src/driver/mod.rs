@@ -1,6 +1,7 @@
 //! Machines under QEMU as the rest of the house knows them.
 
 mod bounds;
+mod moved;
 mod observed;
 mod options;
 mod preflight;

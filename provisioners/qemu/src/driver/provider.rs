@@ -132,8 +132,16 @@ impl QemuDriver {
     /// # Errors
     /// [`Code::NotRunning`] for a machine that is off; what it answers.
     pub async fn ask_companion(&self, machine: MachineRef<'_>, question: Value) -> Result<Value> {
-        let presence = self.looked_after(machine, &Reporter::silent()).await?;
-        match presence.ask(Call::Ask { question }, STATUS, drop).await? {
+        let ask = async || {
+            let presence = self.looked_after(machine, &Reporter::silent()).await?;
+            presence.ask(Call::Ask { question: question.clone() }, STATUS, drop).await
+        };
+        let reply = match ask().await {
+            // Its supervisor died at that very moment: the next one answers as well, and no question does harm when it is asked twice.
+            Err(error) if error.code() == Code::NotRunning => ask().await,
+            reply => reply,
+        };
+        match reply? {
             Reply::Answer { answer } => Ok(answer),
             Reply::Failed { message, hints } => Err(hints.into_iter().fold(Error::other(message), Error::hint)),
             other => Err(Error::other(format!("its supervisor answered otherwise ({other:?})"))),
@@ -175,7 +183,7 @@ impl QemuDriver {
             .context(|| "cannot look for QEMU".into())?
     }
 
-    async fn disk_tool(&self, arch: Arch) -> Result<DiskTool> {
+    pub(super) async fn disk_tool(&self, arch: Arch) -> Result<DiskTool> {
         self.facts(arch).await?.qemu.map(|qemu| DiskTool::new(qemu.img)).ok_or_else(|| {
             Error::other("QEMU was not found on this computer").hint("`machine doctor` says how to install it")
         })
