@@ -32,7 +32,6 @@ const COMMANDS: &[&str] = &[
     "resume",
     "rm",
     "scp",
-    "another",
     "set",
     "share",
     "shell-init",
