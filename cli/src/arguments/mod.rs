@@ -186,7 +186,7 @@ pub enum Command {
     Resume(SomeMachines),
     /// Remove machines, with everything in them
     Rm(Rm),
-    /// Copy files and folders to machines, from them, between them
+    /// Copy files between this computer and machines, or two machines
     ///
     /// A path in a machine that does not begin with / is below the login user's home. A file that was there is replaced when the new one
     /// is whole. No OpenSSH is needed. From one machine to another, all goes through this computer.

@@ -31,7 +31,8 @@ fn fits(path: &[&str], id: &str) -> Option<Fits> {
     match (path, id) {
         // What is made has a name of its own, and so has an account.
         (["create" | "import" | "import-docker-machine", ..] | ["image", "import"], "name" | "names")
-        | (["user", ..], "user") => None,
+        | (["user", ..], "user")
+        | (["docker"], "words") => None,
         (["create"], "driver") => Some(Fits::Words(DRIVERS)),
         (["create", ..], "accelerator") => Some(Fits::Words(&["auto", "kvm", "hvf", "whpx", "tcg", "none"])),
         (["create"], "image") | (["image", ..], "name") => Some(Fits::Image),
@@ -39,8 +40,8 @@ fn fits(path: &[&str], id: &str) -> Option<Fits> {
         (["ls"], "format") => Some(Fits::Words(&["text", "json", "table"])),
         (["ls"], "filters") => Some(Fits::Words(&["driver=", "label=", "name=", "state="])),
         (["help"], "words") => Some(Fits::Explained),
-        (["ssh"], "words") => Some(Fits::MachineFirst),
         (["rename"], "from") => Some(Fits::Machine),
+        (["ssh"], "words") => Some(Fits::MachineFirst),
         (["sync" | "scp" | "mount"], "from" | "to" | "source" | "target" | "paths" | "places") => Some(Fits::Place),
         (_, "name" | "names" | "machine" | "machines") => Some(Fits::Machine),
         _ => None,

@@ -207,7 +207,7 @@ fn survives_stop_and_start(scene: &Scene, url: &str) {
     scene.command(["stop", "dev"]).limit(BOOT).run().ok().does_not_say("by force");
     assert_eq!((process(qemu.pid), scene.status("dev")), (None, "Stopped".into()));
     assert!(!listeners().contains(&address));
-    scene.run("ssh dev true").exits(1).says("Host is not running");
+    scene.run("ssh dev true").exits(1).says("Host \"dev\" is not running");
 
     slowly(scene, "start dev").ok();
     assert_eq!(scene.run("url dev").ok().line(), url, "the port stays");

@@ -156,6 +156,8 @@ impl Group {
                         Package { name: "docker.io", proof: Proof::Docker },
                         program("docker-registry", "docker-registry"),
                         program("openssh-server", "sshd"),
+                        program("openssh-client", "ssh"),
+                        program("rsync", "rsync"),
                     ]
                 }
             }
