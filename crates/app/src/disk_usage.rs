@@ -14,6 +14,8 @@ use serde_json::Value;
 use crate::app::App;
 use crate::store::does_not_exist;
 
+/// How long it may take to let us in.
+const LOGIN_LIMIT: Duration = Duration::from_secs(5);
 /// How long a machine may take to say what is in it.
 const INSIDE_LIMIT: Duration = Duration::from_secs(20);
 /// Disks of machines, in the order in which they are shown.
@@ -159,7 +161,7 @@ impl App {
     async fn inside(&self, name: &MachineName) -> Option<Inside> {
         let target = self.ssh_target(name).ok()?;
         let asked = machine_ssh::blocking(move || {
-            let mut session = Session::connect(&target, INSIDE_LIMIT)?;
+            let mut session = Session::connect(&target, LOGIN_LIMIT)?;
             session.exec(ASK, INSIDE_LIMIT)?.text("cannot ask what is in it")
         });
         Inside::parse(&tokio::time::timeout(INSIDE_LIMIT, asked).await.ok()?.ok()?)

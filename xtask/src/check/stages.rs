@@ -154,7 +154,8 @@ fn fast_end_to_end(context: &mut Context, output: &mut Output) -> Result<Outcome
     build_tests(context, output)?;
     let test = test.env("MACHINE_TEST_MOTO", setup::moto(output)?);
     let test = test.env("MACHINE_TEST_NU", setup::nushell(output)?);
-    test.args(["--", "--skip", WITH_MACHINES]).limit_minutes(15).run(output).map(|()| Outcome::Done)
+    // More than there are cores: they wait for played hosts most of the time.
+    test.args(["--", "--test-threads=4", "--skip", WITH_MACHINES]).limit_minutes(15).run(output).map(|()| Outcome::Done)
 }
 
 fn machine_image(context: &mut Context, output: &mut Output) -> Result<Outcome> {
