@@ -20,6 +20,7 @@ use machine_app::{App, Environment};
 use machine_core::{Code, Error, Result};
 
 use crate::arguments::{Arguments, Command};
+use crate::progress::plain;
 
 fn main() {
     let arguments = match Arguments::read() {
@@ -59,11 +60,11 @@ fn exit_code(error: &Error) -> i32 {
 }
 
 fn print_error(error: &Error) {
-    let (bold, plain) = colours("\x1b[1;31m");
-    eprintln!("{bold}error:{plain} {error}");
-    let (dim, plain) = colours("\x1b[36m");
+    let (bold, end) = colours("\x1b[1;31m");
+    eprintln!("{bold}error:{end} {}", plain(&error.to_string()));
+    let (dim, end) = colours("\x1b[36m");
     for hint in error.hints() {
-        eprintln!("{dim}hint:{plain} {hint}");
+        eprintln!("{dim}hint:{end} {}", plain(hint));
     }
 }
 

@@ -109,8 +109,18 @@ struct Running {
     bar: Option<ProgressBar>,
 }
 
+/// Text as a terminal may have it: what a machine says must not move the cursor, or worse.
+pub fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
 impl Screen {
-    fn show(&mut self, kind: EventKind) {
+    fn show(&mut self, mut kind: EventKind) {
+        match &mut kind {
+            EventKind::Stage(stage) => stage.title = plain(&stage.title),
+            EventKind::Message { text, .. } => *text = plain(text),
+            _ => {}
+        }
         if let EventKind::Message { level: Level::Warning, text } = &kind {
             if self.warned.contains(text) {
                 return;

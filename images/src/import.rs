@@ -23,6 +23,8 @@ pub struct ImportOptions {
     pub arch: Option<Arch>,
     /// Where it came from, for people; its path if not given.
     pub source: Option<String>,
+    /// What the SHA-256 of its disk has to be, where that is known beforehand.
+    pub digest: Option<String>,
 }
 
 impl ImageStore {
@@ -51,7 +53,11 @@ impl ImageStore {
         } else {
             import_disk(path, options, &attempt, reporter, cancel)
         };
-        self.publish(&attempt, &stored.context(imported)?)
+        let stored = stored.context(imported)?;
+        if options.digest.as_ref().is_some_and(|digest| *digest != stored.image.digest) {
+            return Err(Error::other("its disk is not the one that was promised")).context(imported);
+        }
+        self.publish(&attempt, &stored)
     }
 
     /// The image that `reference` means; a path is imported first, and becomes the same image

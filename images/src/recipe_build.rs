@@ -68,6 +68,7 @@ pub(super) fn build(
         name: Some(options.name.clone().unwrap_or_else(|| OWN_IMAGE.into())),
         arch: Some(options.arch),
         source: Some("built here".into()),
+        digest: None,
     };
     store.import(&out, &import, reporter, cancel)
 }

@@ -19,7 +19,7 @@ impl Place {
     fn add(&self, name: &str, arch: Arch, salt: u8) -> Image {
         let path = self.folder.path().join("disk.img");
         write_qcow2(&path, salt);
-        let options = ImportOptions { name: Some(name.into()), arch: Some(arch), source: None };
+        let options = ImportOptions { name: Some(name.into()), arch: Some(arch), ..ImportOptions::default() };
         self.store.import(&path, &options, &Reporter::silent(), &Cancel::new()).unwrap()
     }
 

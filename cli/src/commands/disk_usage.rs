@@ -6,7 +6,7 @@ use machine_core::{MachineName, Result};
 use crate::arguments::{Df, Reclaim};
 use crate::confirm::confirmed;
 use crate::outcome::{Format, bytes, print_json};
-use crate::progress::Manner;
+use crate::progress::{Manner, plain};
 use crate::table;
 
 pub fn df(app: &App, arguments: &Df) -> Result<i32> {
@@ -62,7 +62,7 @@ fn inside(machine: &MachineUse) -> String {
         })
         .collect();
     let held = format!("holds {} inside", bytes(inside.used));
-    if docker.is_empty() { held } else { format!("{held}: {}", docker.join(", ")) }
+    if docker.is_empty() { held } else { plain(&format!("{held}: {}", docker.join(", "))) }
 }
 
 pub fn reclaim(app: &App, arguments: &Reclaim, manner: Manner) -> Result<i32> {
@@ -75,7 +75,7 @@ pub fn reclaim(app: &App, arguments: &Reclaim, manner: Manner) -> Result<i32> {
             Format::Json => print_json(&plan),
             Format::Text => println!("{}", planned(&plan, arguments.prune)),
         }
-        return Ok(0);
+        return Ok(i32::from(!plan.left.is_empty()));
     }
     if !plan.is_empty() && !arguments.yes {
         eprintln!("{}", planned(&plan, arguments.prune));
@@ -91,7 +91,7 @@ pub fn reclaim(app: &App, arguments: &Reclaim, manner: Manner) -> Result<i32> {
         Format::Json => print_json(&done),
         Format::Text => outcome(&done).iter().for_each(|line| shown.say(line)),
     }
-    Ok(0)
+    Ok(i32::from(!done.failed.is_empty() || !plan.left.is_empty()))
 }
 
 fn planned(plan: &ReclaimPlan, prune: bool) -> String {

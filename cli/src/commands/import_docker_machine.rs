@@ -24,6 +24,10 @@ pub fn run(app: &App, arguments: &ImportDockerMachine, manner: Manner) -> Result
     for old in &machines {
         if let Some(why) = &old.refusal {
             eprintln!("{}: not taken over: {why}", old.name);
+            // One that is here already was taken over before.
+            if !old.name.parse().is_ok_and(|name| app.record(&name).is_ok()) {
+                code = 1;
+            }
             continue;
         }
         match one(app, old, &keys, manner) {
@@ -56,8 +60,7 @@ fn one(app: &App, old: &OldMachine, keys: &[(String, HostKey)], manner: Manner) 
             let flag = format!("--host-key '{name}={key}', once you know that this is its key,");
             let undone = format!("machine {name:?} was not taken over");
             if !confirmed("Trust this key and no other from now on?", &undone, &flag)? {
-                eprintln!("{name}: not taken over");
-                return Ok(());
+                return Err(Error::other(undone));
             }
             Some(key)
         }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::CommandFactory as _;
 use clap_complete::engine::{CompletionCandidate, complete};
-use machine_app::{App, Environment};
+use machine_app::{App, Environment, Shell};
 
 use super::line::Line;
 use super::values::with_values;
@@ -43,9 +43,14 @@ fn written(shell: CompletionShell, candidate: &CompletionCandidate, kept: &str) 
     if shell == CompletionShell::Bash {
         return Some(escaped(value.strip_prefix(kept).unwrap_or(value)));
     }
+    let value = match shell {
+        // It puts into the line what it is given, too; `~` is for it to expand.
+        CompletionShell::Nushell if !value.starts_with('~') => Shell::Nushell.word(value),
+        _ => value.to_owned(),
+    };
     let help = candidate.get_help().map(ToString::to_string).unwrap_or_default();
     let help = help.lines().next().unwrap_or_default().replace('\t', " ");
-    Some(if help.is_empty() { value.to_owned() } else { format!("{value}\t{help}") })
+    Some(if help.is_empty() { value } else { format!("{value}\t{help}") })
 }
 
 /// bash puts into the line what it is given.

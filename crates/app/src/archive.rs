@@ -154,7 +154,8 @@ pub(crate) fn manifest(path: &Path) -> Result<Manifest> {
         schema: u32,
     }
     let mut archive = open(path)?;
-    let mut entries = archive.entries().map_err(|error| no_archive(path).because(error))?;
+    // Raw: what comes before an entry (long names) would be read into memory whole. Ours need none.
+    let mut entries = archive.entries().map_err(|error| no_archive(path).because(error))?.raw(true);
     let first = entries.next().ok_or_else(|| no_archive(path))?.map_err(|error| no_archive(path).because(error))?;
     if inside(&first).as_deref() != Some(MANIFEST) || !first.header().entry_type().is_file() || first.size() > 1 << 20 {
         return Err(no_archive(path));
@@ -189,7 +190,7 @@ fn inside<R: Read>(entry: &tar::Entry<'_, R>) -> Option<String> {
 pub(crate) fn unpack(path: &Path, folder: &Path, with_image: bool, reporter: &Reporter, cancel: &Cancel) -> Result<()> {
     let mut seen = BTreeSet::new();
     let mut archive = open(path)?;
-    for entry in archive.entries().map_err(|error| no_archive(path).because(error))? {
+    for entry in archive.entries().map_err(|error| no_archive(path).because(error))?.raw(true) {
         let mut entry = entry.context(|| format!("{} is broken", path.display()))?;
         let name = inside(&entry).unwrap_or_default();
         if name == MANIFEST && seen.is_empty() {

@@ -210,6 +210,7 @@ impl Builder {
                 name: Some(OWN_IMAGE.to_owned()),
                 arch: Some(host_arch()),
                 source: Some("built in a machine".to_owned()),
+                digest: None,
             };
             // Reads the manifest and checks every file against it.
             images.import(&products, &import, &reporter, cancel)

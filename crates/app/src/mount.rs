@@ -39,7 +39,10 @@ impl App {
             Some(site) => site,
             None => (self.resolve(None)?, words.source.clone()),
         };
-        self.store.load(&machine)?;
+        // What was a machine's may be taken away after it.
+        if !words.unmount {
+            self.store.load(&machine)?;
+        }
         let folder = match (&words.folder, place.starts_with('/')) {
             (Some(folder), _) => self.environment.current.join(folder),
             (None, true) => PathBuf::from(&place),

@@ -23,6 +23,8 @@ use crate::{certificates, files, seed, store};
 
 /// The driver whose machines are files.
 const DRIVER: &str = "qemu";
+/// What the names of images begin with that came in an archive.
+pub(crate) const IMPORTED: &str = "imported-";
 /// What of a driver's options says nothing about one computer.
 const KEPT_OPTIONS: [&str; 2] = ["host_access", "warm"];
 
@@ -82,7 +84,7 @@ impl App {
                 machine_files::create_new(&path, machine_files::PRIVATE).map_err(|error| match error.kind() {
                     std::io::ErrorKind::AlreadyExists => {
                         Error::new(Code::AlreadyExists, format!("{} is there already", path.display()))
-                            .hint("name another file")
+                            .hint("name another file, or remove it: an export that was killed leaves half of one")
                     }
                     _ => files::explain(error, "cannot write", &path),
                 })?;
@@ -90,7 +92,10 @@ impl App {
             let pack = || {
                 let mut packer = Packer::begin(file, &manifest, total, &reporter, cancel)?;
                 parts.iter().try_for_each(|(name, from)| packer.file(name, from))?;
-                packer.finish()
+                let size = packer.finish()?;
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+                machine_files::sync_folder(folder.unwrap_or(Path::new(".")))?;
+                Ok(size)
             };
             pack().map_err(|error| {
                 let _half_of_one_is_none = fs::remove_file(&path);
@@ -156,7 +161,10 @@ impl App {
             .map_err(|error| files::explain(error, "cannot read the host key in", &dir))?;
         let host_key: HostKey = public.trim().parse().map_err(refused)?;
         let ends = self.write_certificates(&journal.snapshot()).map_err(refused)?;
+        // As it is called here, which may be otherwise than there.
+        let reference = format!("{}@{}", image.name, image.digest.get(..12).unwrap_or_default());
         journal.update("imported", |record| {
+            record.spec.image = Some(reference);
             record.driver_state = state;
             record.host_key = Some(host_key.to_string());
             record.certificate_ends = Some(ends);
@@ -178,8 +186,8 @@ impl App {
             ));
         }
         let mut spec = portable(manifest.spec.clone());
-        // A name of this store, whatever it was called there.
-        spec.image = Some(format!("{}@{}", manifest.image.name, manifest.image.digest.get(..12).unwrap_or_default()));
+        // Known when it is here.
+        spec.image = None;
         machine_engine::check_account_name(&spec.ssh_user)?;
         machine_engine::daemon_json(&spec.engine, DRIVER)?;
         machine_engine::engine_environment(&spec.engine)?;
@@ -208,15 +216,14 @@ impl App {
         };
         let from = if folder.join("manifest.json").is_file() { folder.clone() } else { lone().ok_or_else(missing)? };
         let options = ImportOptions {
-            name: Some(of.name.clone()),
+            // Never a name that new machines are made from: it is a stranger's.
+            name: Some(format!("{IMPORTED}{}", of.name.trim_start_matches(IMPORTED))),
+            digest: Some(of.digest.clone()),
             arch: Some(of.arch),
             source: Some("an archive of a machine".into()),
         };
         let image = images.import(&from, &options, reporter, cancel)?;
         fs::remove_dir_all(&folder).context(|| format!("cannot remove {}", folder.display()))?;
-        if image.digest != of.digest {
-            return Err(Error::other("the image in the archive is not the one that the machine is on"));
-        }
         Ok(image)
     }
 }

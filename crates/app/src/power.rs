@@ -274,7 +274,10 @@ impl App {
                 endpoints
             }
             _ => {
-                self.refresh_certificates(journal)?;
+                // A host that is not ours, and has no power switch here, has its own until somebody asks for others.
+                if driver.capabilities().power {
+                    self.refresh_certificates(journal)?;
+                }
                 let record = journal.snapshot();
                 if driver.capabilities().images {
                     seed::write(&record, &dir, &self.image_of(&record)?)?;

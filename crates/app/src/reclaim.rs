@@ -58,6 +58,8 @@ pub struct Reclaimed {
     pub removed: u64,
     /// Machines.
     pub machines: Vec<Trimmed>,
+    /// Machines whose disks were not trimmed.
+    pub failed: Vec<String>,
 }
 
 /// What the disks of a machine take, before and after, bytes.
@@ -86,6 +88,8 @@ impl App {
     /// # Errors
     /// A machine that does not exist.
     pub async fn reclaim_plan(&self, names: &[MachineName]) -> Result<ReclaimPlan> {
+        // Without them all saved states would look forgotten.
+        self.images()?;
         let usage = self.disk_usage(names).await?;
         let (mut machines, mut left) = (Vec::new(), Vec::new());
         for machine in usage.machines {
@@ -144,7 +148,14 @@ impl App {
         }
         for machine in &plan.machines {
             let name: MachineName = machine.name.parse()?;
-            done.machines.push(self.trim(&name, prune, reporter).await?);
+            match self.trim(&name, prune, reporter).await {
+                Ok(trimmed) => done.machines.push(trimmed),
+                Err(error) if error.code() == Code::Interrupted => return Err(error),
+                Err(error) => {
+                    reporter.warn(error.to_string());
+                    done.failed.push(name.to_string());
+                }
+            }
         }
         Ok(done)
     }

@@ -17,7 +17,8 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         // Keys and certificates, also as JSON writes them, and those that a log cut off.
         (r"(?s)-----BEGIN [A-Z0-9 ]+-----.*?(-----END [A-Z0-9 ]+-----|\z)", GONE),
         // Names and passwords in addresses.
-        (r"://[^/\s@]+@", "://[redacted]@"),
+        (r#"://[^/\s"']*@"#, "://[redacted]@"),
+        (r#"(?i)(_proxy["']?\s*[:=]\s*["']?(?:[a-z][a-z0-9+.-]*://)?)[^\s"']+@"#, "$1[redacted]@"),
         // Access keys of AWS (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, "Unique IDs").
         (r"\b(AKIA|ASIA)[A-Z0-9]{16}\b", GONE),
         (r"(?i)\b(authorization|x-amz-security-token|x-registry-auth)(\s*[:=]\s*)[^\r\n]+", "$1$2[redacted]"),
@@ -121,6 +122,9 @@ mod tests {
             ("a\n-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\nz", "a\n[redacted]\nz"),
             ("cut off -----BEGIN RSA PRIVATE KEY-----\nMIIE", "cut off [redacted]"),
             ("via http://bob:hunter2@proxy:3128/ ok", "via http://[redacted]@proxy:3128/ ok"),
+            ("via http://ann:p@ss@proxy ok", "via http://[redacted]@proxy ok"),
+            ("http_proxy=ann:se/cret@proxy:3128", "http_proxy=[redacted]@proxy:3128"),
+            (r#"{"HTTPS_PROXY": "ann:secret@proxy:3128"}"#, r#"{"HTTPS_PROXY": "[redacted]@proxy:3128"}"#),
             ("key AKIAIOSFODNN7EXAMPLE.", "key [redacted]."),
             ("Authorization: Bearer abc.def-ghi", "Authorization: [redacted]"),
             ("aws_secret_access_key = wJalr/K7MDENG+b", "aws_secret_access_key = [redacted]"),

@@ -42,7 +42,17 @@ impl App {
         self.remove_context(from, reporter);
         // The name is in the server's certificate: the next start makes another.
         let renamed = MachineRecord { name: to.clone(), certificate_ends: None, ..record };
-        self.store.rename(from, &renamed, |checkpoint| self.crash_after(checkpoint))?;
+        if let Err(error) = self.store.rename(from, &renamed, |checkpoint| self.crash_after(checkpoint)) {
+            if let Ok(record) = self.store.load(from)
+                && let Ok(endpoints) = self.endpoints(&record)
+            {
+                self.refresh_context(&record, endpoints, reporter);
+                if was_chosen && contexts.set_current(&context_name(from.as_str())).is_err() {
+                    reporter.warn(format!("`docker` talks to its default context now: `machine use {from}`"));
+                }
+            }
+            return Err(error);
+        }
         let dir = self.store.folder(to);
         match self.driver(&renamed.driver)?.endpoints(MachineRef { record: &renamed, dir: &dir }) {
             Some(endpoints) => self.refresh_context(&renamed, endpoints, reporter),

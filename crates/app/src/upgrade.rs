@@ -8,6 +8,7 @@ use machine_core::{Error, MachineName, MachineRef, MachineState, Reporter, Resul
 use machine_images::OWN_IMAGE;
 
 use crate::app::{App, Journal};
+use crate::moving::IMPORTED;
 use crate::provision::ENGINE_LIMIT;
 
 /// How long the guest may take to shut down.
@@ -51,7 +52,9 @@ impl App {
         let record = journal.snapshot();
         let name = &record.name;
         let present = record.spec.image.clone().unwrap_or_else(|| OWN_IMAGE.to_owned());
-        let image = self.image_named(present.split('@').next())?;
+        // One that came in an archive is called otherwise, and a newer one is of the name that it had there.
+        let name_there = present.split('@').next().map(|name| name.strip_prefix(IMPORTED).unwrap_or(name));
+        let image = self.image_named(name_there)?;
         let newest = format!("{}@{}", image.name, &image.digest[..12]);
         let driver = self.driver(&record.driver)?;
         let dir = self.store.folder(name);

@@ -79,7 +79,7 @@ impl Session {
         let status = self.exec_streaming(&command, &mut io::empty(), limit, &mut |stream, bytes| match stream {
             Stream::Stdout => local.write_all(bytes),
             Stream::Stderr => {
-                stderr.extend_from_slice(bytes);
+                complain(&mut stderr, bytes);
                 Ok(())
             }
         })?;
@@ -88,6 +88,12 @@ impl Session {
         output.text(&doing).map(drop)?;
         local.flush().map_err(|e| Error::other(format!("cannot keep what was read from {path}")).because(e))
     }
+}
+
+/// Adds to what a machine complains of, up to a limit: it must not fill this computer's memory.
+pub fn complain(said: &mut Vec<u8>, more: &[u8]) {
+    const LONGEST: usize = 1 << 20;
+    said.extend_from_slice(&more[..more.len().min(LONGEST.saturating_sub(said.len()))]);
 }
 
 /// Counts what has arrived before it takes the place of the old file: the end of a broken connection looks like the end

@@ -18,7 +18,7 @@ mod tunnel;
 
 pub use attach::{Attach, Tty, command_line};
 pub use connect::{ConnectError, ConnectFailure, Session};
-pub use copy::{Account, quote};
+pub use copy::{Account, complain, quote};
 pub use exec::{ExitStatus, Output, Stream};
 pub use found::{Found, FoundKind};
 pub use host_key::HostKey;

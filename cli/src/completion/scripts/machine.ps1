@@ -9,7 +9,7 @@ Register-ArgumentCompleter -Native -CommandName 'machine' -ScriptBlock {
     & (Get-Command -Name 'machine' -CommandType Application -TotalCount 1) complete powershell $index '--' @words 2>$null | ForEach-Object {
         $value, $help = $_ -split "`t", 2
         if (-not $help) { $help = $value }
-        $typed = if ($value -match '[\s''"$`]') { "'" + $value.Replace("'", "''") + "'" } else { $value }
+        $typed = if ($value -match '[^\w./\\:=~+%-]') { "'" + $value.Replace("'", "''") + "'" } else { $value }
         [System.Management.Automation.CompletionResult]::new($typed, $value, 'ParameterValue', $help)
     }
 }

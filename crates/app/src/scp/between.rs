@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::sync::mpsc::sync_channel;
 
 use machine_core::{Error, Result};
-use machine_ssh::{Account, FoundKind, Output, Session, Stream, quote};
+use machine_ssh::{Account, FoundKind, Output, Session, Stream, complain, quote};
 use machine_sync::Problem;
 
 use super::carried::{Carried, Inlet, Outlet};
@@ -57,14 +57,15 @@ impl Copying<'_> {
         let (own, to) = (quote(&own), quote(to));
         // GNU tar itself takes no name that leads out of where it unpacks, and makes such links last.
         let unpack = format!(
-            "umask 077; mkdir -p -- {to} && rm -rf -- {own} && mkdir -- {own} && exec tar -x -p --no-same-owner -C {own} -f -"
+            "mkdir -p -- {to} && umask 077 && rm -rf -- {own} && mkdir -- {own} && exec tar -x -p --no-same-owner -C {own} -f -"
         );
         let place = format!(
-            "set -e; place_by() {{ find {own} -mindepth 1 -maxdepth 1 -exec cp -dR --remove-destination \"$@\" -t {to} -- {{}} +; }}\n\
-             place_by -l --preserve=mode 2>/dev/null || place_by --preserve=mode,timestamps\nrm -rf -- {own}"
+            "set -e; own={own}; trap 'rm -rf -- \"$own\"' EXIT\n\
+             place_by() {{ find \"$own\" -mindepth 1 -maxdepth 1 -exec cp -dR --remove-destination \"$@\" -t {to} -- {{}} +; }}\n\
+             place_by -l --preserve=mode 2>/dev/null || place_by --preserve=mode,timestamps"
         );
         let pack = format!(
-            "exec tar -c --format=posix --one-file-system --exclude='./.machine-scp-*' -C {} -f - .",
+            "exec tar -c --format=posix --one-file-system --exclude='.machine-scp-*' -C {} -f - .",
             quote(from)
         );
         let (inlet, outlet) = self.pipe(0);
@@ -76,7 +77,7 @@ impl Copying<'_> {
                     source.exec_streaming(&pack, &mut io::empty(), COPY_LIMIT, &mut |stream, bytes| match stream {
                         Stream::Stdout => inlet.write_all(bytes),
                         Stream::Stderr => {
-                            stderr.extend_from_slice(bytes);
+                            complain(&mut stderr, bytes);
                             Ok(())
                         }
                     })?;

@@ -159,6 +159,8 @@ impl Copying<'_> {
         } else {
             // Through a link, as a shell would write.
             let real = fs::canonicalize(&to).unwrap_or_else(|_| to.clone());
+            // A file that is there keeps its permissions; a new one is writable for nobody else, whatever a machine says.
+            let mode = fs::metadata(&real).map_or(mode & 0o755, |there| mode_of(&there));
             let file = WholeFile::begin(&real).context(writing)?;
             let mut output = Carried::new(file, size, self.stop, self.reporter);
             session.download(&found.path, &mut output, Account::User, COPY_LIMIT)?;
@@ -305,6 +307,10 @@ pub(super) fn put(
         let output = session.exec_with_input(&command, input, COPY_LIMIT)?;
         return output.text(&format!("cannot write {}", to.path)).map(drop);
     }
+    let mode = match to.kind {
+        FoundKind::File { mode, .. } => mode,
+        _ => mode,
+    };
     session.upload_from(input, length, &to.path, mode, Account::User, COPY_LIMIT).map_err(|error| {
         let text = error.to_string();
         if text.contains("No space left") || text.contains("quota exceeded") {
