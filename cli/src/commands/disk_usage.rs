@@ -75,7 +75,7 @@ pub fn reclaim(app: &App, arguments: &Reclaim, manner: Manner) -> Result<i32> {
             Format::Json => print_json(&plan),
             Format::Text => println!("{}", planned(&plan, arguments.prune)),
         }
-        return Ok(i32::from(!plan.left.is_empty()));
+        return Ok(0);
     }
     if !plan.is_empty() && !arguments.yes {
         eprintln!("{}", planned(&plan, arguments.prune));

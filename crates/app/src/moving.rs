@@ -137,7 +137,7 @@ impl App {
         let journal = self.journal(&record, reporter);
         journal.phase("reserved", Phase::Creating)?;
         // Whoever gives this up, by an error or by Ctrl-C, leaves nothing.
-        let mut undo = Undo { app: self, name: name.clone(), done: false };
+        let mut undo = Undo { app: self, name: name.clone(), image: None, done: false };
         let dir = self.store.folder(&name);
         reporter.stage("unpack", format!("Unpacking {name}"));
         let (app, from, to, of, told) =
@@ -154,15 +154,17 @@ impl App {
         })
         .await
         .map_err(refused)?;
+        // As it is called here, which may be otherwise than there.
+        let reference = format!("{}@{}", image.name, image.digest.get(..12).unwrap_or_default());
+        undo.image = (!here).then(|| reference.clone());
         let mut checked = journal.snapshot().spec;
+        checked.image = Some(reference.clone());
         driver.preflight(&mut checked, reporter).await.map_err(refused)?;
         let state = self.qemu().adopt_disks(&dir, &image).await.map_err(refused)?;
         let public = fs::read_to_string(dir.join(format!("{}.pub", seed::HOST_KEY)))
             .map_err(|error| files::explain(error, "cannot read the host key in", &dir))?;
         let host_key: HostKey = public.trim().parse().map_err(refused)?;
         let ends = self.write_certificates(&journal.snapshot()).map_err(refused)?;
-        // As it is called here, which may be otherwise than there.
-        let reference = format!("{}@{}", image.name, image.digest.get(..12).unwrap_or_default());
         journal.update("imported", |record| {
             record.spec.image = Some(reference);
             record.driver_state = state;
@@ -242,14 +244,19 @@ fn portable(mut spec: machine_core::MachineSpec) -> machine_core::MachineSpec {
 struct Undo<'a> {
     app: &'a App,
     name: MachineName,
+    /// One that came with it.
+    image: Option<String>,
     done: bool,
 }
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        if !self.done
-            && let Err(error) = self.app.store.remove_folder(&self.name)
-        {
+        if self.done {
+            return;
+        }
+        let folder = self.app.store.remove_folder(&self.name);
+        let image = self.image.as_deref().map_or(Ok(()), |image| self.app.remove_image(image).map(drop));
+        if let Err(error) = folder.and(image) {
             tracing::warn!(%error, "what was imported is not all gone");
         }
     }

@@ -47,6 +47,7 @@ fn a_machine_runs_in_another_store_with_its_keys_and_that_stores_certificates() 
     assert_eq!((&new["host_key"], &new["spec"]["engine"]), (&old["host_key"], &old["spec"]["engine"]));
     assert!(new["spec"].get("publish").is_none() && new["spec"].get("shares").is_none(), "{new}");
     assert!(!new["spec"]["options"].to_string().contains("nodefaults"), "{new}");
+    assert!(new["spec"]["image"].as_str().unwrap().starts_with("imported-machine@"), "no name for new machines: {new}");
     assert_ne!(new["driver_state"]["token"], old["driver_state"]["token"]);
     let ca = |scene: &Scene| fs::read(scene.folder("dev").join("ca.pem")).unwrap();
     assert_eq!(ca(&there), fs::read(there.store().join("certs/ca.pem")).unwrap());
@@ -136,6 +137,7 @@ fn a_hostile_or_broken_archive_is_refused_and_leaves_nothing() {
         );
         assert!(!there.folder("dev").exists(), "{what}: something is left");
         assert_eq!(there.run("ls -q").ok().text(), "", "{what}");
+        assert!(!there.run("image ls").ok().text().contains("imported-"), "{what}: an image is left");
     }
     // A system disk that says it lies on a file of this computer is put on its image without a look at that file.
     let archive = tampered(&here, &file, &|folder| {

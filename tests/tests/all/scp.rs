@@ -59,7 +59,16 @@ fn a_file_goes_there_and_comes_back_with_its_permissions_and_whatever_its_name()
     let run = scene.run("-q scp host:/srv/x link");
     run.ok();
     assert_eq!(run.stderr, "", "nothing is said when nothing is to be said");
-    is(&scene.path("back"), "newer", 0o600);
+    is(&scene.path("back"), "newer", 0o751);
+    scene.run("scp host:/srv/x new").ok();
+    is(&scene.path("new"), "newer", 0o600);
+    fs::set_permissions(host.root("srv/x"), fs::Permissions::from_mode(0o777)).unwrap();
+    scene.run("scp host:/srv/x new").ok();
+    is(&scene.path("new"), "newer", 0o600);
+    scene.run("scp host:/srv/x newest").ok();
+    is(&scene.path("newest"), "newer", 0o755);
+    scene.run("scp newest host:/srv/x").ok();
+    is(&host.root("srv/x"), "newer", 0o777);
     assert!(scene.path("link").is_symlink());
     scene.run("scp localhost:newer host:/srv/y").ok().says("Copying to host:/srv/y");
     is(&host.root("srv/y"), "newer", 0o600);
