@@ -37,7 +37,6 @@ impl App {
         reporter.stage("instances", "Launching the instances");
         let pattern = at(&journal.snapshot());
         let fleet = MachineRef { record: &pattern, dir: &folder };
-        ec2.let_caller_in(fleet, reporter).await?;
         let living = ec2.fleet_instances(fleet, reporter).await?;
 
         let mut filled = Filled { missing: Vec::new(), shortage: None, lost: Vec::new() };
@@ -70,6 +69,11 @@ impl App {
                 }
                 Err(error) => filled.shortage = Some(error),
             }
+        }
+        if !pattern.driver_state.is_null() {
+            // This computer may be somewhere else than it was then. Behind the launch, which opens the group as it was.
+            let pattern = at(&journal.snapshot());
+            ec2.let_caller_in(MachineRef { record: &pattern, dir: &folder }, reporter).await?;
         }
         if filled.shortage.is_none() {
             let pattern = at(&journal.snapshot());
