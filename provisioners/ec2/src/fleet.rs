@@ -23,7 +23,7 @@ use crate::creation::{Creation, in_tag};
 use crate::driver::{Ec2Driver, Known, address_of};
 use crate::options::{Ec2Options, USUAL_REGION};
 use crate::plan::tag;
-use crate::power::pause;
+use crate::power::{self, pause};
 use crate::query::Filter;
 use crate::removal;
 use crate::state::State;
@@ -64,6 +64,27 @@ impl Ec2Driver {
         let surroundings = creation.surroundings(&mut state).await?;
         let made = creation.launch(&mut state, &surroundings, count).await?;
         Ok(made.into_iter().map(|instance| instance.id).collect())
+    }
+
+    /// Lets this computer in where it is now: the fleet's group was opened to where it was then. One that cannot be changed is
+    /// told as a warning, because whoever was let in before still is.
+    ///
+    /// # Errors
+    /// A record that does not tell.
+    pub async fn let_caller_in(&self, fleet: MachineRef<'_>, reporter: &Reporter) -> Result<()> {
+        let Some(Known { options, state, cloud }) = self.of(fleet)? else { return Ok(()) };
+        // From inside their network, which address of this one they see is asked of one of them.
+        if state.group.is_none() || !options.allow_cidrs.is_empty() || options.is_private() {
+            return Ok(());
+        }
+        let let_in = match self.allowed(&options, &*cloud, "").await {
+            Ok(allowed) => power::let_in(&*cloud, &state, &options, &allowed, reporter).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = let_in {
+            reporter.warn(format!("this computer may not be let in: {error}"));
+        }
+        Ok(())
     }
 
     /// The ids of a fleet's instances that are not gone. Where an answer to a launch was lost, this waits until EC2 shows all.

@@ -42,7 +42,15 @@ pub(crate) async fn remove_member(
     reporter: &Reporter,
 ) -> Result<()> {
     check_account(cloud, state, options).await?;
-    terminate(cloud, &state.instance.iter().cloned().collect(), options, reporter).await
+    let id = state.instance()?;
+    let mut told = false;
+    while state.may_be_invisible(Timestamp::now()) && cloud.instance(id).await?.is_none() {
+        if !std::mem::replace(&mut told, true) {
+            reporter.info("EC2 does not show the instance yet: waiting up to two minutes for it...");
+        }
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    terminate(cloud, &BTreeSet::from([id.to_owned()]), options, reporter).await
 }
 
 /// As [`remove`], with instances that are known otherwise: a listing may not show all yet.
@@ -95,7 +103,9 @@ async fn remove_all(
             None if state.fleet.is_some() => false,
             None => !ids.is_empty(),
         };
-        if seen || !state.launched || !state.may_be_invisible(Timestamp::now()) {
+        // What stands in a record was made, and what EC2 does not show it does not terminate either.
+        let all_shown = known.iter().all(|id| ids.contains(id));
+        if ((seen || !state.launched) && all_shown) || !state.may_be_invisible(Timestamp::now()) {
             break;
         }
         if !std::mem::replace(&mut told, true) {
@@ -260,6 +270,29 @@ mod tests {
         let begun = Instant::now();
         removed(&cloud, &old, &Ec2Options::default()).await.unwrap();
         assert!(begun.elapsed() < Duration::from_secs(2), "nothing to wait for");
+    }
+
+    #[tokio::test]
+    async fn hosts_of_a_fleet_that_ec2_does_not_show_yet_are_waited_for() {
+        let shown = || {
+            let looks = ["pending", "pending", "terminated"].map(|state| Some(instance(state, "")));
+            FakeCloud::showing([None, None].into_iter().chain(looks).collect())
+        };
+        let options = Ec2Options::default();
+        // Every instance stands in a record, so that nothing is open of the launch itself.
+        let settled = State {
+            fleet: Some("lab".into()),
+            launched: false,
+            launched_at: Some(Timestamp::now()),
+            ..State::new("t".into(), "eu-central-1")
+        };
+        let cloud = shown();
+        remove_with(&cloud, &settled, ["i-1".to_owned()].into(), &options, &Reporter::silent()).await.unwrap();
+        assert_eq!(cloud.asked(), ["terminate"]);
+        let member = State { instance: Some("i-1".into()), launched: true, ..settled };
+        let cloud = shown();
+        remove_member(&cloud, &member, &options, &Reporter::silent()).await.unwrap();
+        assert_eq!(cloud.asked(), ["terminate"]);
     }
 
     #[tokio::test]

@@ -59,11 +59,11 @@ pub fn set_password(target: &SshTarget, account: &str, password: &str) -> Result
     output.text(&format!("the password of {account:?} was not set")).map(drop)
 }
 
-/// Unpacks a tar archive in the home of an account, whose all of it becomes. Blocks.
+/// Unpacks a tar archive, in which everything is at or under `top`, in the home of an account, whose all of it becomes. Blocks.
 ///
 /// # Errors
 /// What the host's tools say.
-pub fn unpack_in_home(target: &SshTarget, account: &str, archive: &[u8]) -> Result<()> {
+pub fn unpack_in_home(target: &SshTarget, account: &str, top: &str, archive: &[u8]) -> Result<()> {
     check_account_name(account)?;
     let (mut session, privilege, _) = open(target)?;
     let at = format!("/tmp/machine-put-{account}.tar");
@@ -73,8 +73,9 @@ pub fn unpack_in_home(target: &SshTarget, account: &str, archive: &[u8]) -> Resu
          home=$(getent passwd {account} | cut -d: -f6)\n\
          group=$(id -gn {account})\n\
          tar -xf {at} -C \"$home\" --no-same-owner 2>/dev/null || tar -xof {at} -C \"$home\"\n\
-         tar -tf {at} | cut -d/ -f1 | sort -u | while read -r top; do chown -R \"{account}:$group\" \"$home/$top\"; done\n\
-         rm -f {at}\n"
+         chown -R \"{account}:$group\" \"$home/\"{top}\n\
+         rm -f {at}\n",
+        top = quote(top)
     );
     let output = remote::collect(&mut session, privilege, &script, FETCH)?;
     output.text(&format!("the files for {account:?} were not unpacked")).map(drop)

@@ -203,7 +203,7 @@ fn a_whole_workshop_with_room_for_all_but_one_at_first() {
     cloud.has_room_for(2);
     let roster = scene.path("roster.csv");
     std::fs::write(&roster, "\u{feff}Name;E-Mail\r\nAnn Lee;ann.lee@example.org\r\n\"Bo; Jr.\";\r\n").unwrap();
-    let exercises = scene.path("exercises");
+    let exercises = scene.path("Übungen");
     std::fs::create_dir(&exercises).unwrap();
     std::fs::write(exercises.join("one.txt"), "first\n").unwrap();
     // One port for all, each at an address of its own.
@@ -243,7 +243,7 @@ fn a_whole_workshop_with_room_for_all_but_one_at_first() {
     for (_, host) in &hosts {
         let home = host.root("home");
         let homes: Vec<_> = std::fs::read_dir(&home).unwrap().flatten().map(|entry| entry.path()).collect();
-        assert!(homes.iter().any(|home| home.join("exercises/one.txt").is_file()), "{homes:?}");
+        assert!(homes.iter().any(|home| home.join("Übungen/one.txt").is_file()), "{homes:?}");
     }
     let run = scene.run("workshop exec lab -- echo hello");
     run.ok();
@@ -320,6 +320,15 @@ fn passwords_are_made_by_the_handout_stand_on_its_pages_and_nowhere_else() {
     assert_eq!(std::fs::read_to_string(scene.path("lab-handout/lab-01-student.md")).unwrap(), page);
     scene.run("workshop handout lab --new-passwords").ok();
     assert_ne!(std::fs::read_to_string(scene.path("lab-handout/lab-01-student.md")).unwrap(), page);
+
+    // A run that breaks off before the page is written gave nobody anything.
+    let broken = scene.command(["workshop", "handout", "lab", "--new-passwords"]);
+    broken.env("MACHINE_TEST_CRASH_AFTER", "password-set").run().exits(137);
+    scene.run("workshop handout lab").ok().says("1 pages are in");
+    let page = std::fs::read_to_string(scene.path("lab-handout/lab-01-student.md")).unwrap();
+    let set = std::fs::read_to_string(host.root("play/passwords")).unwrap();
+    let password = set.trim_end().rsplit(':').next().unwrap();
+    assert!(page.contains(&format!("- Password: `{password}`\n")), "{page}");
 
     // Another one in its place begins anew.
     scene.run("rm -y lab-01").ok();

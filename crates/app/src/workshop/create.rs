@@ -183,10 +183,8 @@ impl App {
             report.shortage = filled.shortage;
             report.missing = filled.missing.len();
             seats.retain(|seat| !filled.missing.contains(&seat.host));
-            for (host, why) in filled.lost {
-                seats.retain(|seat| seat.host != host);
-                report.failed.push((host, Error::other(why)));
-            }
+            seats.retain(|seat| filled.lost.iter().all(|(host, _)| seat.host != *host));
+            report.failed.extend(filled.lost);
             if seats.is_empty()
                 && report.failed.is_empty()
                 && let Some(error) = report.shortage.take()

@@ -133,15 +133,21 @@ impl App {
 fn place(target: &SshTarget, account: &str, put: &str) -> Result<()> {
     match is_repository(put) {
         true => machine_engine::clone_repository(target, account, put),
-        false => machine_engine::unpack_in_home(target, account, &packed(Path::new(put))?),
+        false => {
+            let (name, archive) = packed(Path::new(put))?;
+            machine_engine::unpack_in_home(target, account, &name, &archive)
+        }
     }
 }
 
-/// A file or folder as a tar archive, under its own name. Links are kept as links.
-fn packed(path: &Path) -> Result<Vec<u8>> {
+/// A file or folder as a tar archive, under its own name, which is told too. Links are kept as links.
+fn packed(path: &Path) -> Result<(String, Vec<u8>)> {
     let failed = |error: std::io::Error| files::explain(error, "cannot pack", path);
     let path = std::fs::canonicalize(path).map_err(failed)?;
     let name = path.file_name().ok_or_else(|| Error::new(Code::Usage, format!("{} has no name", path.display())))?;
+    let name = name.to_str().ok_or_else(|| {
+        Error::new(Code::Usage, format!("the name of {} is not UTF-8", path.display())).hint("give it another name")
+    })?;
     let mut archive = tar::Builder::new(Bounded(Vec::new()));
     archive.follow_symlinks(false);
     if path.is_dir() {
@@ -149,7 +155,7 @@ fn packed(path: &Path) -> Result<Vec<u8>> {
     } else {
         archive.append_path_with_name(&path, name).map_err(failed)?;
     }
-    Ok(archive.into_inner().map_err(failed)?.0)
+    Ok((name.to_owned(), archive.into_inner().map_err(failed)?.0))
 }
 
 /// Memory that does not grow without end.
@@ -189,18 +195,20 @@ mod tests {
     #[test]
     fn files_and_folders_are_packed_under_their_own_names() {
         let folder = tempfile::tempdir().unwrap();
-        let exercises = folder.path().join("exercises");
+        // Hosts run scripts in the locale C, in which `tar -t` says such a name in another way.
+        let exercises = folder.path().join("Übungen 1");
         std::fs::create_dir(&exercises).unwrap();
         std::fs::write(exercises.join("one.txt"), "1").unwrap();
-        for (path, expected) in [(exercises.clone(), "exercises/one.txt"), (exercises.join("one.txt"), "one.txt")] {
-            let archive = packed(&path).unwrap();
+        for (path, expected) in [(exercises.clone(), "Übungen 1/one.txt"), (exercises.join("one.txt"), "one.txt")] {
+            let (name, archive) = packed(&path).unwrap();
+            assert_eq!(Some(name.as_ref()), path.file_name());
             let mut archive = tar::Archive::new(archive.as_slice());
             let names: Vec<String> =
                 archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect();
             assert!(names.contains(&expected.to_owned()), "{names:?}");
         }
         let here = folder.path();
-        assert_eq!(put("exercises", here).unwrap(), exercises.display().to_string());
+        assert_eq!(put("Übungen 1", here).unwrap(), exercises.display().to_string());
         assert_eq!(put("https://example.org/x.git", here).unwrap(), "https://example.org/x.git");
         assert_eq!(put("nothing", here).unwrap_err().code(), Code::Usage);
     }

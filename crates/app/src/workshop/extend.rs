@@ -36,8 +36,8 @@ impl App {
         Ok(ends)
     }
 
-    /// Puts off the end of all hosts of a workshop, and of those that `retry` will make. Returns the new end, and the hosts that
-    /// were not reached: they end when they would have.
+    /// Puts off the end of all hosts of a workshop, and of those that `retry` will make; a host that was given a later end of its
+    /// own keeps it. Returns the new end, and the hosts that were not reached: they end when they would have.
     ///
     /// # Errors
     /// A workshop that does not end itself, or what EC2 says of its tags.
@@ -64,7 +64,12 @@ impl App {
                         return Err(Error::other("there is another machine of that name"));
                     }
                     let dir = self.store.folder(&seat.host);
-                    let instance = Ec2Driver::instance_of(MachineRef { record: &record, dir: &dir })?;
+                    let machine = MachineRef { record: &record, dir: &dir };
+                    if !is_put_off(Ec2Driver::ends(machine)?, ends) {
+                        reporter.info(format!("{} lives longer than that already", seat.host));
+                        return Ok(None);
+                    }
+                    let instance = Ec2Driver::instance_of(machine)?;
                     self.extend_host(record, ends, reporter).await?;
                     Ok(instance)
                 };
@@ -116,6 +121,12 @@ impl App {
     }
 }
 
+/// Whether `ends` is no earlier than when a host ends by itself: an end is never brought forward. An equal one is written again,
+/// because the run before may have broken off between the guest and its tag.
+fn is_put_off(own: Option<Timestamp>, ends: Timestamp) -> bool {
+    own.is_none_or(|own| own <= ends)
+}
+
 fn later(ends: Timestamp, minutes: u64) -> Result<Timestamp> {
     let now = Timestamp::now();
     if ends <= now {
@@ -131,6 +142,14 @@ fn later(ends: Timestamp, minutes: u64) -> Result<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_is_never_brought_forward() {
+        let ends = Timestamp::UNIX_EPOCH;
+        let after = ends.checked_add(SignedDuration::from_mins(1)).unwrap();
+        assert!(!is_put_off(Some(after), ends));
+        assert!(is_put_off(Some(ends), after) && is_put_off(Some(ends), ends) && is_put_off(None, ends));
+    }
 
     #[test]
     fn an_end_is_put_off_from_where_it_was_and_not_for_ever() {

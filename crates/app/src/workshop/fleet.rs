@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use jiff::Timestamp;
-use machine_core::{Error, MachineName, MachineRecord, MachineRef, MachineState, Phase, Result};
+use machine_core::{Code, Error, MachineName, MachineRecord, MachineRef, MachineState, Phase, Result};
 use machine_ec2::{Ec2Driver, GIVEN_KEY};
 use machine_ssh::KeyPair;
 
@@ -18,8 +18,8 @@ pub(super) struct Filled {
     pub(super) missing: Vec<MachineName>,
     /// Why.
     pub(super) shortage: Option<Error>,
-    /// Hosts whose instances did not come up, and why.
-    pub(super) lost: Vec<(MachineName, String)>,
+    /// Hosts that cannot be had in this run, and why.
+    pub(super) lost: Vec<(MachineName, Error)>,
 }
 
 impl App {
@@ -36,7 +36,8 @@ impl App {
         let at = |workshop: &Workshop| workshop.pattern.clone();
         reporter.stage("instances", "Launching the instances");
         let pattern = at(&journal.snapshot());
-        let living = ec2.fleet_instances(MachineRef { record: &pattern, dir: &folder }, reporter).await?;
+        let fleet = MachineRef { record: &pattern, dir: &folder };
+        let living = ec2.fleet_instances(fleet, reporter).await?;
 
         let mut filled = Filled { missing: Vec::new(), shortage: None, lost: Vec::new() };
         let mut taken = Vec::new();
@@ -45,7 +46,7 @@ impl App {
             match self.sitting(&journal.snapshot(), &seat.host, &living).await? {
                 Sitting::There(instance) => taken.push((seat.host, instance)),
                 Sitting::Free => free.push(seat.host),
-                Sitting::Blocked(why) => filled.lost.push((seat.host, why)),
+                Sitting::Blocked(why) => filled.lost.push((seat.host, Error::other(why))),
             }
         }
         free.reverse();
@@ -53,15 +54,7 @@ impl App {
         let is_seated = |id: &String| taken.iter().any(|(_, taken)| taken == id);
         let unseated: Vec<String> = living.into_iter().filter(|id| !is_seated(id)).collect();
         for instance in unseated {
-            match free.pop() {
-                Some(host) => {
-                    self.adopt_instance(journal, &host, &instance).await?;
-                    taken.push((host, instance));
-                }
-                None => {
-                    reporter.warn(format!("the instance {instance} has no seat; `machine workshop rm` removes it too"));
-                }
-            }
+            taken.extend(self.seat_instance(journal, instance, &mut free, &mut filled.lost).await?);
         }
         if !free.is_empty() {
             // Nobody may know this one yet: an earlier key can be read on the hosts that were handed it.
@@ -71,13 +64,16 @@ impl App {
             match ec2.launch_fleet(journal.work(fleet), free.len()).await {
                 Ok(made) => {
                     for instance in made {
-                        let Some(host) = free.pop() else { break };
-                        self.adopt_instance(journal, &host, &instance).await?;
-                        taken.push((host, instance));
+                        taken.extend(self.seat_instance(journal, instance, &mut free, &mut filled.lost).await?);
                     }
                 }
                 Err(error) => filled.shortage = Some(error),
             }
+        }
+        if !pattern.driver_state.is_null() {
+            // This computer may be somewhere else than it was then. Behind the launch, which opens the group as it was.
+            let pattern = at(&journal.snapshot());
+            ec2.let_caller_in(MachineRef { record: &pattern, dir: &folder }, reporter).await?;
         }
         if filled.shortage.is_none() {
             let pattern = at(&journal.snapshot());
@@ -100,10 +96,21 @@ impl App {
             match came.state {
                 Ok(state) => {
                     let _lock = self.lock(host, reporter).await?;
-                    let record = Mutex::new(self.store.load(host)?);
+                    // Minutes went by: somebody may have removed it, or made another one.
+                    let record = match self.store.load(host) {
+                        Ok(record) if journal.snapshot().has(&record) => Mutex::new(record),
+                        Ok(_) => {
+                            filled.lost.push((host.clone(), is_taken(host)));
+                            continue;
+                        }
+                        Err(error) => {
+                            filled.lost.push((host.clone(), error));
+                            continue;
+                        }
+                    };
                     self.journal(&record, reporter).update("address", |record| record.driver_state = state)?;
                 }
-                Err(why) => filled.lost.push((host.clone(), why)),
+                Err(why) => filled.lost.push((host.clone(), Error::other(why))),
             }
         }
         Ok(filled)
@@ -138,10 +145,36 @@ impl App {
         }
     }
 
+    /// Gives an instance to the first host that is still free; those that are not any more are lost.
+    async fn seat_instance(
+        &self,
+        journal: &WorkshopJournal<'_>,
+        instance: String,
+        free: &mut Vec<MachineName>,
+        lost: &mut Vec<(MachineName, Error)>,
+    ) -> Result<Option<(MachineName, String)>> {
+        while let Some(host) = free.pop() {
+            match self.adopt_instance(journal, &host, &instance).await {
+                Ok(()) => return Ok(Some((host, instance))),
+                Err(error) if error.code() == Code::AlreadyExists => lost.push((host, error)),
+                Err(error) => return Err(error),
+            }
+        }
+        let left = "has no seat; `machine workshop rm` removes it too";
+        journal.reporter.warn(format!("the instance {instance} {left}"));
+        Ok(None)
+    }
+
     /// Makes the record of a host whose instance was launched, with all that a machine has. Its record comes last: a run that
     /// breaks off before finds the instance without one again.
+    ///
+    /// # Errors
+    /// [`Code::AlreadyExists`] where somebody made a machine of that name meanwhile.
     async fn adopt_instance(&self, journal: &WorkshopJournal<'_>, host: &MachineName, instance: &str) -> Result<()> {
         let _lock = self.lock(host, &machine_core::Reporter::silent()).await?;
+        if self.store.exists(host) && !self.store.record_is_absent(host) {
+            return Err(is_taken(host));
+        }
         journal.begin_anew(host)?;
         let workshop = &journal.snapshot();
         let (from, dir) = (self.workshop_folder(workshop.name()), self.store.folder(host));
@@ -170,6 +203,11 @@ impl App {
         self.crash_after("adopted");
         Ok(())
     }
+}
+
+fn is_taken(host: &MachineName) -> Error {
+    Error::new(Code::AlreadyExists, format!("there is another machine {:?} by now", host.as_str()))
+        .hint("rename or remove that one; `machine workshop retry` carries on")
 }
 
 /// What there is of a host.

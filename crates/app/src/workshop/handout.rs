@@ -123,7 +123,7 @@ impl App {
             account: seat.account.clone(),
             address: row.address.clone(),
             ssh_port: row.port,
-            host_key: record.host_key.clone().unwrap_or_default(),
+            fingerprint: record.host_key.as_deref().map(fingerprint).transpose()?,
             open_ports: open_ports(&record.spec.options),
             is_here: driver.capabilities().local,
             ends: self.end_of(&workshop.pattern, &self.workshop_folder(workshop.name())).ok(),
@@ -142,32 +142,40 @@ impl App {
                     return Ok(Written::Kept(row));
                 }
                 let password = passwords::generate();
-                // Noted first: a run that breaks off behind this may have set one that stands on no page.
-                journal.update("password", |workshop| {
-                    if let Some(seat) = workshop.seats.iter_mut().find(|other| other.host == seat.host) {
-                        seat.password_given = true;
-                    }
-                })?;
+                // It is given once it stands on a page: a run that breaks off before leaves a person whom the next one gives
+                // another, never one with a password that nobody knows.
+                if seat.password_given {
+                    note_password(journal, &seat.host, false)?;
+                }
                 let machine = MachineRef { record: &record, dir: &dir };
                 let target = driver.ssh_target(machine, endpoints);
                 let (account, new) = (seat.account.clone(), password.clone());
-                let set = machine_ssh::blocking(move || machine_engine::set_password(&target, &account, &new)).await;
-                if let Err(error) = set {
-                    // It is on no page: the next handout tries again.
-                    journal.update("no-password", |workshop| {
-                        if let Some(seat) = workshop.seats.iter_mut().find(|other| other.host == seat.host) {
-                            seat.password_given = false;
-                        }
-                    })?;
-                    return Err(error);
-                }
+                machine_ssh::blocking(move || machine_engine::set_password(&target, &account, &new)).await?;
+                self.crash_after("password-set");
                 page.password = Some(password);
             }
         }
         machine_files::write_whole(&at("html"), page::html(&page)?.as_bytes(), machine_files::PRIVATE)?;
         machine_files::write_whole(&at("md"), page::markdown(&page).as_bytes(), machine_files::PRIVATE)?;
+        if page.password.is_some() {
+            note_password(journal, &seat.host, true)?;
+        }
         Ok(Written::Page(row))
     }
+}
+
+/// Notes whether the password that a host has stands on its page.
+fn note_password(journal: &WorkshopJournal<'_>, host: &MachineName, given: bool) -> Result<()> {
+    journal.update(if given { "password" } else { "no-password" }, |workshop| {
+        for seat in workshop.seats.iter_mut().filter(|seat| seat.host == *host) {
+            seat.password_given = given;
+        }
+    })
+}
+
+/// What ssh shows of a host's key.
+fn fingerprint(host_key: &str) -> Result<String> {
+    host_key.parse::<machine_ssh::HostKey>().map(|key| key.fingerprint())
 }
 
 /// Ports that everybody reaches, the first of each range.

@@ -13,8 +13,8 @@ pub(super) struct Page {
     pub(super) account: String,
     pub(super) address: String,
     pub(super) ssh_port: u16,
-    /// As in `known_hosts`.
-    pub(super) host_key: String,
+    /// Of its host key, as ssh shows it: `SHA256:...`.
+    pub(super) fingerprint: Option<String>,
     pub(super) open_ports: Vec<u16>,
     /// Whether only the computer that runs the workshop reaches it.
     pub(super) is_here: bool,
@@ -43,14 +43,6 @@ impl Page {
             command.push_str(&format!(" -p {}", self.ssh_port));
         }
         format!("{command} {}@{}", self.account, self.address)
-    }
-
-    /// Its line of `known_hosts`.
-    fn known_host(&self) -> String {
-        match self.ssh_port {
-            22 => format!("{} {}", self.address, self.host_key),
-            port => format!("[{}]:{port} {}", self.address, self.host_key),
-        }
     }
 
     fn title(&self) -> String {
@@ -87,6 +79,7 @@ fn bracketed(address: &str) -> String {
 
 const WHAT_TO_DO: &str = "Docker and Compose are there: try `docker run --rm hello-world`.";
 const ONLY_HERE: &str = "This host is a rehearsal: only the computer that it runs on reaches it.";
+const WHOSE_KEY: &str = "The first time, ssh asks whether you trust the host. The fingerprint must be:";
 const KEY_MODE: &str = "On macOS and Linux, `chmod 600` the key file first.";
 
 /// The page for a browser or a printer. It loads nothing from anywhere.
@@ -112,6 +105,9 @@ pub(super) fn html(page: &Page) -> Result<String> {
             notes.push_str(&format!("<p>{}</p>\n", code(note)));
         }
     }
+    let trust = page.fingerprint.iter();
+    let trust: String =
+        trust.map(|print| format!("<p>{}</p>\n<pre>{}</pre>\n", code(WHOSE_KEY), escaped(print))).collect();
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n\
@@ -123,14 +119,11 @@ pub(super) fn html(page: &Page) -> Result<String> {
          svg {{ width: 9rem; height: 9rem; float: right; margin-left: 1.5rem }}\n\
          @media print {{ @page {{ margin: 2cm }} body {{ margin: 0; max-width: none }} pre {{ background: none; border: 1px solid #999 }} }}\n\
          </style>\n</head>\n<body>\n<h1>{title}</h1>\n{qr}\n<table>\n{rows}</table>\n\
-         <p>In a terminal (on Windows: PowerShell):</p>\n<pre>{command}</pre>\n{notes}<p>{todo}</p>\n{links}\
-         <p>The first time, ssh asks whether you trust the host. Its key is the last part of this line of <code>known_hosts</code>:</p>\n\
-         <pre>{known}</pre>\n</body>\n</html>\n",
+         <p>In a terminal (on Windows: PowerShell):</p>\n<pre>{command}</pre>\n{notes}<p>{todo}</p>\n{links}{trust}</body>\n</html>\n",
         title = escaped(&page.title()),
         qr = qr_code(&page.link())?,
         command = escaped(&page.command()),
         todo = code(WHAT_TO_DO),
-        known = escaped(&page.known_host()),
     ))
 }
 
@@ -153,10 +146,9 @@ pub(super) fn markdown(page: &Page) -> String {
         }
         text.push('\n');
     }
-    text.push_str(&format!(
-        "The first time, ssh asks whether you trust the host. Its line of `known_hosts`:\n\n    {}\n",
-        page.known_host()
-    ));
+    if let Some(print) = &page.fingerprint {
+        text.push_str(&format!("{WHOSE_KEY}\n\n    {print}\n"));
+    }
     text
 }
 
@@ -204,7 +196,7 @@ mod tests {
             account: "ann".into(),
             address: "192.0.2.7".into(),
             ssh_port: 22,
-            host_key: "ssh-ed25519 AAAA".into(),
+            fingerprint: Some("SHA256:Sz7Vm8BwdhmVkNQ54nyWpVw2cTGfkrtNH9XmSRV6UrA".into()),
             open_ports: vec![80, 8080],
             is_here: false,
             ends: Some("2026-11-22T17:00:00Z".parse().unwrap()),
@@ -231,6 +223,7 @@ mod tests {
         let html = html(&by_password).unwrap();
         assert!(html.contains("Ann &lt;Lee&gt; &amp; Co") && !html.contains("<Lee>"), "{html}");
         assert!(html.contains("abcde-fghij-kmnp") && html.contains("QR code of http://192.0.2.7/"), "{html}");
+        assert!(html.contains("must be:</p>\n<pre>SHA256:Sz7V"), "{html}");
         assert!(!html.contains("src=") && !html.contains("<script"), "it loads nothing: {html}");
     }
 

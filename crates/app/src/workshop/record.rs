@@ -44,7 +44,7 @@ pub struct Seat {
     /// Whether everything was done to it that was asked for: account, images, files.
     #[serde(default)]
     pub prepared: bool,
-    /// Whether a password was set and handed out.
+    /// Whether the password that it has stands on a page.
     #[serde(default)]
     pub password_given: bool,
 }

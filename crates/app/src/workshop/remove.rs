@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use machine_core::{Error, MachineName, MachineRef, Reporter, Result};
 use machine_ec2::Ec2Driver;
 
+use super::record::Workshop;
 use crate::app::App;
 use crate::files;
 
@@ -24,14 +25,8 @@ impl App {
         let workshop = self.workshop(name)?;
         let mut hosts = Vec::new();
         for seat in &workshop.seats {
-            if !self.store.exists(&seat.host) {
-                continue;
-            }
-            match self.store.load(&seat.host) {
-                Ok(record) if !workshop.has(&record) => {
-                    reporter.warn(format!("the machine {} is not of this workshop: it stays", seat.host));
-                }
-                _ => hosts.push(seat.host.clone()),
+            if self.is_removable(&workshop, &seat.host, reporter) {
+                hosts.push(seat.host.clone());
             }
         }
         reporter.stage("remove", format!("Removing {} hosts of {name}", hosts.len()));
@@ -50,6 +45,10 @@ impl App {
         let total = hosts.len() as u64;
         for (done, host) in (1..).zip(hosts) {
             let _lock = self.lock(&host, reporter).await?;
+            // Minutes went by: somebody may have made another one.
+            if !self.is_removable(&workshop, &host, reporter) {
+                continue;
+            }
             let removed = match self.store.load(&host) {
                 // Its instance is gone with the fleet.
                 Ok(record) if is_one => self.forget(&record, reporter),
@@ -60,6 +59,26 @@ impl App {
             reporter.progress(done, Some(total), "hosts");
         }
         remove_folder(&folder)
+    }
+
+    /// Whether what has a host's name is the workshop's to remove. Of what is not, it is told that it stays.
+    fn is_removable(&self, workshop: &Workshop, host: &MachineName, reporter: &Reporter) -> bool {
+        if !self.store.exists(host) {
+            return false;
+        }
+        match self.store.load(host) {
+            Ok(record) if workshop.has(&record) => true,
+            Ok(_) => {
+                reporter.warn(format!("the machine {host} is not of this workshop: it stays"));
+                false
+            }
+            // Of a creation that broke off: disks are made long after the record.
+            Err(_) if self.store.record_is_absent(host) && !self.store.folder(host).join("data.qcow2").exists() => true,
+            Err(error) => {
+                reporter.warn(format!("{host} stays, `machine rm -f {host}` removes it: {error}"));
+                false
+            }
+        }
     }
 }
 
