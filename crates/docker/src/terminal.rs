@@ -15,15 +15,17 @@ use crate::connect::Way;
 use crate::containers::ContainerId;
 use crate::engine::Engine;
 use crate::failure::{EngineError, judge};
+use crate::hang_up::{Line, MARK};
 use crate::json::whole;
 
 /// The most that is read at once, bytes.
 const PIECE: usize = 8 << 10;
 
-/// What a terminal shows, byte for byte.
+/// What a terminal shows, byte for byte. Whoever drops it before its end hangs up: what runs in it gets HUP.
 pub struct TerminalOutput {
     stream: ReadHalf<TokioIo<Upgraded>>,
     peer: String,
+    line: Line,
 }
 
 /// What is typed into a terminal.
@@ -41,6 +43,7 @@ impl TerminalOutput {
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
         let mut piece = Vec::with_capacity(PIECE);
         let length = self.stream.read_buf(&mut piece).await.map_err(|error| judge(&self.peer, error))?;
+        self.line.ended = length == 0;
         Ok((length > 0).then_some(piece))
     }
 }
@@ -79,21 +82,24 @@ impl Engine {
         words: &[&str],
         (columns, rows): (u16, u16),
     ) -> Result<(TerminalInput, TerminalOutput), EngineError> {
+        let mut line = Line::new(self, id);
         let config = ExecConfig {
             attach_stdin: Some(true),
             attach_stdout: Some(true),
             attach_stderr: Some(true),
             tty: Some(true),
-            env: Some(vec!["TERM=xterm-256color".to_owned()]),
+            env: Some(vec!["TERM=xterm-256color".to_owned(), format!("{MARK}={}", line.mark)]),
             cmd: Some(words.iter().map(|word| (*word).to_owned()).collect()),
             console_size: Some(vec![rows.into(), columns.into()]),
             ..ExecConfig::default()
         };
         let id = id.to_string();
         let exec = self.bounded_by(self.timeout(), self.docker().create_exec(&id, config)).await?.id;
+        // Who leaves from here on may leave a process behind.
+        line.ended = false;
         let connection = self.bounded_by(self.timeout(), attach(self.way(), &exec)).await?;
         let (stream, input) = tokio::io::split(TokioIo::new(connection));
-        let output = TerminalOutput { stream, peer: self.peer().to_owned() };
+        let output = TerminalOutput { stream, peer: self.peer().to_owned(), line };
         Ok((TerminalInput { engine: self.clone(), exec, input }, output))
     }
 }
