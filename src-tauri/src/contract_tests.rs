@@ -308,6 +308,7 @@ fn contract() -> Value {
             folder: "text".to_owned(),
             line: "text".to_owned(),
             read_only_line: "text".to_owned(),
+            warnings: vec!["text".to_owned()],
         },
         "settings": settings(),
         "terminal": terminal,

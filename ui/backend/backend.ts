@@ -159,6 +159,8 @@ export interface ChosenFolder {
   folder: string;
   line: string;
   read_only_line: string;
+  /** What is worth a thought before it is shared. */
+  warnings: string[];
 }
 
 /** What a container uses now, and has moved since it started. */

@@ -134,7 +134,10 @@ export const contract: Contract = {
   "chosenFolder": {
     "folder": "text",
     "line": "text",
-    "read_only_line": "text"
+    "read_only_line": "text",
+    "warnings": [
+      "text"
+    ]
   },
   "containerActions": [
     {

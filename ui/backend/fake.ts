@@ -280,7 +280,7 @@ export function fakeBackend(): Backend {
       if (containers.find((one) => one.id === request.id)?.name === 'registry') setTimeout(() => failed(refuse('the engine of machine "dev" answered 400: no /bin/sh in this container')));
       return engine.terminal(told);
     },
-    chooseFolder: async (machine) => ({ folder: '/home/ada/notes', line: `machine share add ${machine} /home/ada/notes`, read_only_line: `machine share add ${machine} /home/ada/notes:ro` }),
+    chooseFolder: async (machine) => ({ folder: '/home/ada/notes', line: `machine share add ${machine} /home/ada/notes`, read_only_line: `machine share add ${machine} /home/ada/notes:ro`, warnings: ['/home/ada/notes is shared: any container that mounts it has the folder in which machines are kept, with their keys'] }),
     async shareChosen(_machine, readOnly) {
       await new Promise((go) => setTimeout(go, pace));
       if (folders.some((row) => row.folder === '/home/ada/notes')) throw refuse('/home/ada/notes is shared already');

@@ -154,6 +154,8 @@ for (const colors of ['light', 'dark'] as const) {
       await page.getByText('not seen: the folder is not there').waitFor();
       await button(page, 'Add a folder…').click();
       await page.getByText('machine share add dev /home/ada/notes', { exact: true }).waitFor();
+      await page.getByRole('dialog').getByText('any container that mounts it has').waitFor();
+      await picture(page, `folder-adding-${colors}`);
       await page.getByRole('checkbox', { name: 'To read only' }).check();
       await page.getByText('machine share add dev /home/ada/notes:ro').waitFor();
       await expectNoBarriers(page);

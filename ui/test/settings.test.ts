@@ -35,6 +35,23 @@ test('colours and language are as chosen, at once and when the window comes agai
     expect(await page.evaluate(() => document.documentElement.lang)).toBe('fr');
   }));
 
+test('another language waits for work that goes on, which keeps its row and its Cancel', () =>
+  inWindow({ pace: 60_000 }, async (page) => {
+    await button(page, 'Stop dev').click();
+    await button(page, 'Cancel').waitFor();
+    await button(page, 'Settings').click();
+    expect(await page.getByText('the language changes when this window opens next').count()).toBe(0);
+    await page.getByLabel('Language').selectOption('Français');
+    await page.getByText('the language changes when this window opens next').waitFor();
+    await picture(page, 'settings-working');
+    await button(page, 'Save').click();
+    await page.getByRole('dialog').waitFor({ state: 'detached' });
+    await button(page, 'Cancel').waitFor();
+    expect(await page.evaluate(() => document.documentElement.lang)).toBe('en');
+    await page.reload();
+    await page.getByText('2 sur 5 en marche').waitFor();
+  }));
+
 test('sizes of my own are where a new machine begins, and its command line says them', () =>
   inWindow({}, async (page) => {
     await button(page, 'Settings').click();

@@ -74,6 +74,8 @@ export class Works {
   of = $state<Record<string, Work>>({});
   /** What was done last, for the line at the bottom. */
   said = $state<string | null>(null);
+  /** Some of it has not ended. */
+  working = $derived(Object.values(this.of).some((work) => !work.ended));
 
   constructor(backend: Backend) {
     this.#backend = backend;

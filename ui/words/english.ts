@@ -223,6 +223,7 @@ export const english = {
     themes: { system: 'As the system', light: 'Light', dark: 'Dark' },
     language: 'Language',
     languages: { system: 'As the system', english: 'English', french: 'Français' },
+    later: 'A machine is being worked on: the language changes when this window opens next.',
     machines: 'New machines',
     own: 'Begin with sizes of my own',
     usual: 'They begin with the sizes that machine create chooses.',

@@ -232,6 +232,7 @@ export const french: Words = {
     themes: { system: 'Comme le système', light: 'Claires', dark: 'Sombres' },
     language: 'Langue',
     languages: { system: 'Comme le système', english: 'English', french: 'Français' },
+    later: 'Un travail est en cours sur une machine : la langue changera à la prochaine ouverture de cette fenêtre.',
     machines: 'Nouvelles machines',
     own: 'Commencer par mes propres tailles',
     usual: 'Elles commencent par les tailles que machine create choisit.',

@@ -1,5 +1,7 @@
 //! A terminal into a container, for a window.
 
+use std::time::{Duration, Instant};
+
 use machine_core::{MachineName, Result};
 use machine_docker::ContainerId;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,12 @@ use crate::follow::Told;
 
 /// What a shell is started with: the better one where there is one. `exec` leaves no second process behind.
 const SHELL: [&str; 3] = ["/bin/sh", "-c", "if command -v bash >/dev/null 2>&1; then exec bash; fi; exec sh"];
+
+/// How much goes to a page in a second, bytes: it has no way to say that it is behind, and keeps what it has not shown.
+const PER_SECOND: u64 = 2 << 20;
+
+/// How far ahead of that pace it may be: what a person types, and a screen, come at once.
+const AHEAD: Duration = Duration::from_millis(20);
 
 /// Which terminal, and how large.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,9 +67,11 @@ impl App {
         let (mut input, mut output) = engine.terminal(&request.id, &SHELL, size).await?;
         // Each by itself: a process that reads nothing must not keep what it shows from being seen.
         let show = async {
-            let mut decoder = Decoder::default();
+            let (mut decoder, mut pace) = (Decoder::default(), Pace::default());
             while let Some(bytes) = output.next().await? {
                 tell(Told::Output { text: decoder.text(&bytes) });
+                // What is not read here fills the connection, and whoever writes there waits, as at any terminal.
+                tokio::time::sleep(pace.after(bytes.len(), Instant::now())).await;
             }
             tell(Told::End);
             Ok(())
@@ -80,6 +90,23 @@ impl App {
             shown = show => shown,
             heard = hear => heard,
         }
+    }
+}
+
+/// The pace at which a page is told.
+#[derive(Default)]
+struct Pace {
+    /// When all that was told is due.
+    due: Option<Instant>,
+}
+
+impl Pace {
+    /// How long to wait after `bytes` that were told `now`.
+    fn after(&mut self, bytes: usize, now: Instant) -> Duration {
+        let takes = Duration::from_micros(bytes as u64 * 1_000_000 / PER_SECOND);
+        let due = self.due.map_or(now, |due| due.max(now)) + takes;
+        self.due = Some(due);
+        (due - now).saturating_sub(AHEAD)
     }
 }
 
@@ -107,6 +134,22 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_typed_comes_back_at_once_and_a_flood_at_two_mebibytes_a_second() {
+        let (mut pace, begun) = (Pace::default(), Instant::now());
+        let mut now = begun;
+        for _ in 0..20 {
+            assert_eq!(pace.after(16 << 10, now), Duration::ZERO);
+            now += Duration::from_millis(100);
+        }
+        let begun = now;
+        for _ in 0..1024 {
+            now += pace.after(8 << 10, now);
+        }
+        let took = now - begun;
+        assert!((3900..=4000).contains(&took.as_millis()), "8 MiB took {took:?}");
+    }
 
     #[test]
     fn a_character_that_is_cut_comes_whole_and_what_is_none_does_not_stop_the_rest() {

@@ -134,9 +134,15 @@ impl App {
 
     /// Tells what is worth a thought of folders that may be shared.
     pub(crate) fn warn_of_shares(&self, shares: &[SharedFolder], reporter: &Reporter) {
+        self.warnings_of_shares(shares).into_iter().for_each(|warning| reporter.warn(warning));
+    }
+
+    /// What is worth a thought of folders that may be shared.
+    pub(crate) fn warnings_of_shares(&self, shares: &[SharedFolder]) -> Vec<String> {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let home = self.environment.home.as_deref().map(real);
         let store = real(&self.environment.store);
+        let mut warnings = Vec::new();
         for share in shares {
             let (shown, folder) = (share.folder.display(), real(&share.folder));
             let holds_home = home.as_ref().is_some_and(|home| home.starts_with(&folder));
@@ -146,8 +152,9 @@ impl App {
                 (false, true) => "the folder in which machines are kept, with their keys",
                 (false, false) => continue,
             };
-            reporter.warn(format!("{shown} is shared: any container that mounts it has {what}"));
+            warnings.push(format!("{shown} is shared: any container that mounts it has {what}"));
         }
+        warnings
     }
 
     /// What a machine sees of this computer.

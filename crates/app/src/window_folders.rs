@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use machine_bridge::ShareState;
-use machine_core::{Code, Error, MachineName, Reporter, Result};
+use machine_core::{Code, Error, MachineName, Reporter, Result, SharedFolder};
 use serde::Serialize;
 
 use crate::app::App;
@@ -54,6 +54,8 @@ pub struct ChosenFolder {
     pub line: String,
     /// To read only.
     pub read_only_line: String,
+    /// What is worth a thought before it is shared: keys in it.
+    pub warnings: Vec<String>,
 }
 
 /// What `share add` takes.
@@ -82,14 +84,16 @@ impl App {
     /// What to show of a folder that was chosen in a native dialog.
     ///
     /// # Errors
-    /// A name that cannot be said on a command line.
+    /// A name that cannot be said on a command line, or that no machine can see.
     pub fn chosen_folder(&self, machine: &MachineName, folder: &Path) -> Result<ChosenFolder> {
         let shell = users_shell();
         let line = |words: String| format!("machine share add {machine} {}", shell.word(&words));
+        let share = SharedFolder::parse(&words(folder, false)?, &self.environment.current)?;
         Ok(ChosenFolder {
             folder: folder.display().to_string(),
             line: line(words(folder, false)?),
             read_only_line: line(words(folder, true)?),
+            warnings: self.warnings_of_shares(&[share]),
         })
     }
 
@@ -134,5 +138,9 @@ mod tests {
         let chosen = app.chosen_folder(&dev, Path::new("/src")).unwrap();
         assert_eq!(chosen.line, "machine share add dev /src");
         assert_eq!(chosen.read_only_line, "machine share add dev /src:ro");
+        assert_eq!(chosen.warnings, [""; 0]);
+        let with_keys = app.chosen_folder(&dev, folder.path()).unwrap();
+        let [warning] = &with_keys.warnings[..] else { panic!("{:?}", with_keys.warnings) };
+        assert!(warning.ends_with("has the folder in which machines are kept, with their keys"), "{warning}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::models::{ContainerSummary, SystemInfo, SystemVersion};
@@ -64,9 +65,16 @@ impl Engine {
     /// # Errors
     /// Certificates, a key or a name that cannot be used ([`EngineFailure::Local`]).
     pub fn connect(target: &EngineTarget) -> Result<Self, EngineError> {
-        let EngineTarget { timeout, .. } = target;
-        let peer = target.peer();
-        let way = Way::to(target)?;
+        Self::over(Way::to(target)?, target.peer(), target.timeout)
+    }
+
+    /// The same engine over connections of its own: one at rest ends with the runtime that it was made in.
+    pub(crate) fn apart(&self) -> Result<Self, EngineError> {
+        let way = Way { rest: Arc::default(), ..self.way.clone() };
+        Self::over(way, self.peer.clone(), self.timeout)
+    }
+
+    fn over(way: Way, peer: String, timeout: Duration) -> Result<Self, EngineError> {
         let calls = way.clone();
         let transport = move |request: BollardRequest| calls.clone().send(request);
         // Its own limit is in whole seconds and ends with the headers; ours surrounds the call. Paths carry no version:
@@ -82,7 +90,7 @@ impl Engine {
             failure: EngineFailure::Local,
             error: Error::other(format!("the API client refuses {peer}")).because(error),
         })?;
-        Ok(Self { docker, way, peer, timeout: *timeout })
+        Ok(Self { docker, way, peer, timeout })
     }
 
     /// Whether the engine answers at all.

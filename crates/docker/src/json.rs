@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bollard::BollardRequest;
 use bollard::errors::Error::{DockerResponseServerError, IOError, JsonDataError};
-use hyper::body::Body as _;
+use hyper::Response;
+use hyper::body::{Body as _, Incoming};
 use serde::de::DeserializeOwned;
 
 use crate::connect::Way;
@@ -29,7 +30,12 @@ impl Engine {
 async fn read<T: DeserializeOwned>(way: Way, path: &str) -> Result<T, bollard::errors::Error> {
     let mut request = BollardRequest::new(bollard::body_full(Default::default()));
     *request.uri_mut() = path.parse().map_err(std::io::Error::other)?;
-    let response = way.send(request).await?;
+    let text = whole(way.send(request).await?).await?;
+    serde_json::from_slice(&text).map_err(|error| JsonDataError { message: error.to_string(), column: error.column() })
+}
+
+/// The whole of an answer that says that all went well; any other is an error with the engine's reason.
+pub(crate) async fn whole(response: Response<Incoming>) -> Result<Vec<u8>, bollard::errors::Error> {
     let status = response.status();
     let mut body = response.into_body();
     let mut text = Vec::new();
@@ -47,5 +53,5 @@ async fn read<T: DeserializeOwned>(way: Way, path: &str) -> Result<T, bollard::e
         let message = told.as_ref().and_then(|told| told["message"].as_str()).unwrap_or("no reason").to_owned();
         return Err(DockerResponseServerError { status_code: status.as_u16(), message });
     }
-    serde_json::from_slice(&text).map_err(|error| JsonDataError { message: error.to_string(), column: error.column() })
+    Ok(text)
 }

@@ -11,6 +11,7 @@ mod current_context;
 mod dialer;
 mod engine;
 mod failure;
+mod hang_up;
 mod images;
 mod json;
 mod look_inside;

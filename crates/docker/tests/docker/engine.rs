@@ -8,7 +8,7 @@ use machine_docker::{Engine, EngineFailure, EngineTarget, engine_time};
 use crate::authority::{Authority, Identity};
 use crate::scripted_engine::{ScriptedEngine, response};
 
-fn target(address: SocketAddr, ca: &Authority, client: &Identity) -> EngineTarget {
+pub fn target(address: SocketAddr, ca: &Authority, client: &Identity) -> EngineTarget {
     EngineTarget {
         machine: "dev".into(),
         address,

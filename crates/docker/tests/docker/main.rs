@@ -5,3 +5,4 @@ mod authority;
 mod contexts;
 mod engine;
 mod scripted_engine;
+mod terminals;

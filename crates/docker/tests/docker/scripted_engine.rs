@@ -1,6 +1,6 @@
 //! A TLS server that asks for a client certificate and answers paths with what a test says.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,8 +20,8 @@ pub struct ScriptedEngine {
 }
 
 impl ScriptedEngine {
-    /// An engine with `identity` that lets in clients of `clients` only. `answer` turns the first line of a request into
-    /// the whole response.
+    /// An engine with `identity` that lets in clients of `clients` only. `answer` turns the first line of a request, and
+    /// its body in a second one if it has any, into the whole response.
     pub fn start(identity: &Identity, clients: &Authority, answer: impl Fn(&str) -> String + Send + 'static) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
@@ -73,17 +73,30 @@ fn serve(stream: StreamOwned<ServerConnection, TcpStream>, answer: &Answer) -> s
     let mut stream = BufReader::new(stream);
     let mut first = String::new();
     stream.read_line(&mut first)?;
+    let mut asked = first.trim_end().to_owned();
     let mut line = String::new();
+    let mut length = 0;
     while stream.read_line(&mut line)? > 2 {
+        if let Some((_, value)) = line.split_once(':').filter(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+            length = value.trim().parse().unwrap();
+        }
         line.clear();
     }
+    if length > 0 {
+        let mut body = vec![0; length];
+        stream.read_exact(&mut body)?;
+        asked = format!("{asked}\n{}", String::from_utf8(body).unwrap());
+    }
     let stream = stream.get_mut();
-    stream.write_all(answer(first.trim_end()).as_bytes())?;
+    stream.write_all(answer(&asked).as_bytes())?;
     stream.conn.send_close_notify();
     stream.flush()
 }
 
 /// A response with a JSON or text body.
 pub fn response(status: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
 }
