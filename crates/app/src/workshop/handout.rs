@@ -183,7 +183,7 @@ fn open_ports(options: &serde_json::Map<String, serde_json::Value>) -> Vec<u16> 
     let ports = options.get("open_ports").and_then(|ports| ports.as_array()).into_iter().flatten();
     ports
         .filter_map(|port| port.as_str().filter(|port| !port.ends_with("/udp")))
-        .filter_map(|port| port.split(['-', '/']).next()?.parse().ok())
+        .filter_map(|port| port.split(['-', '/']).next()?.parse::<u16>().ok())
         .collect()
 }
 
