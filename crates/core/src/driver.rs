@@ -41,7 +41,7 @@ pub struct Work<'a> {
 }
 
 /// What a driver can do. Front ends ask this, never a driver's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Capabilities {
     /// The machine can be started and stopped.
     pub power: bool,

@@ -72,16 +72,7 @@ impl Driver for GenericDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            power: false,
-            resources: false,
-            local: false,
-            images: false,
-            adopted: true,
-            handed_host_key: false,
-            login: true,
-            pause: false,
-        }
+        Capabilities { adopted: true, login: true, ..Capabilities::default() }
     }
 
     /// Logs in once: what would stand in the way later is found before anything is made.

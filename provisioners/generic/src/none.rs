@@ -88,16 +88,7 @@ impl Driver for NoneDriver {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            power: false,
-            resources: false,
-            local: false,
-            images: false,
-            pause: false,
-            adopted: false,
-            handed_host_key: false,
-            login: false,
-        }
+        Capabilities::default()
     }
 
     async fn preflight(&self, spec: &mut MachineSpec, _reporter: &Reporter) -> Result<()> {

@@ -18,6 +18,13 @@ fn workshop_record(scene: &Scene) -> Value {
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
+/// A `create` that dies after that checkpoint.
+fn dies_after(scene: &Scene, checkpoint: &str) {
+    let create = scene.command(UNREACHED.split(' ')).limit(STEP).env("MACHINE_TEST_CRASH_AFTER", checkpoint);
+    create.run().exits(137);
+    launched_long_ago(scene);
+}
+
 /// As if its instances had been asked for long ago, so that none can still turn up.
 fn launched_long_ago(scene: &Scene) {
     let mut record = workshop_record(scene);
@@ -39,9 +46,7 @@ fn after_a_crash_at_any_checkpoint_rm_leaves_nothing_of_a_workshop() {
     let cloud = PlayedCloud::new();
     let scene = cloud.scene();
     for checkpoint in CHECKPOINTS {
-        let create = scene.command(UNREACHED.split(' ')).limit(STEP).env("MACHINE_TEST_CRASH_AFTER", checkpoint);
-        create.run().exits(137);
-        launched_long_ago(&scene);
+        dies_after(&scene, checkpoint);
         scene.run("ec2 orphans").ok().says("Nothing is left behind");
         scene.run("workshop rm -y lab").ok();
         nothing_is_left(&scene, &cloud, checkpoint);
@@ -53,9 +58,7 @@ fn after_a_crash_at_any_checkpoint_retry_leaves_as_many_instances_as_were_asked_
     let cloud = PlayedCloud::new();
     let scene = cloud.scene();
     for checkpoint in CHECKPOINTS {
-        let create = scene.command(UNREACHED.split(' ')).limit(STEP).env("MACHINE_TEST_CRASH_AFTER", checkpoint);
-        create.run().exits(137);
-        launched_long_ago(&scene);
+        dies_after(&scene, checkpoint);
         let retry = scene.command("workshop retry lab --jobs 99".split(' ')).limit(STEP);
         // It would wait for sshd for minutes: as far as the instances is far enough.
         retry.env("MACHINE_TEST_CRASH_AFTER", "address").run().exits(137);
